@@ -1,0 +1,58 @@
+package responder
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base32"
+	"strings"
+)
+
+// Marker makes the Message-IDs of our letters and knows them again. An id is
+// derived from the arrival it answers, so that the same letter made again bears
+// the same id, and carries an HMAC, so that nobody else can make one.
+type Marker struct{ key []byte }
+
+// NewMarker makes a Marker from the database's secret.
+func NewMarker(secret []byte) Marker {
+	mac := hmac.New(sha256.New, secret)
+	mac.Write([]byte("message-id mark"))
+	return Marker{key: mac.Sum(nil)}
+}
+
+const (
+	idPrefix = "rp."
+	idLen    = 26 // base32 of 16 bytes
+	markLen  = 16 // base32 of 10 bytes
+)
+
+var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
+
+// token names the answer to one message of a mailbox: an id and its mark.
+func (k Marker) token(mailbox string, content [16]byte) string {
+	h := sha256.New()
+	h.Write([]byte(mailbox))
+	h.Write(content[:])
+	id := idEncoding.EncodeToString(h.Sum(nil)[:16])
+	return idPrefix + id + "." + k.mark(id)
+}
+
+// messageID is the token as a Message-ID of the domain of an address.
+func messageID(token, address string) string {
+	return "<" + token + address[strings.LastIndexByte(address, '@'):] + ">"
+}
+
+// Made says whether a Message-ID was made by us.
+func (k Marker) Made(messageID string) bool {
+	left, _, ok := strings.Cut(strings.TrimPrefix(messageID, "<"), "@")
+	if !ok || len(k.key) == 0 || !strings.HasPrefix(left, idPrefix) {
+		return false
+	}
+	id, mark, ok := strings.Cut(left[len(idPrefix):], ".")
+	return ok && len(id) == idLen && len(mark) == markLen && hmac.Equal([]byte(mark), []byte(k.mark(id)))
+}
+
+func (k Marker) mark(id string) string {
+	mac := hmac.New(sha256.New, k.key)
+	mac.Write([]byte(id))
+	return idEncoding.EncodeToString(mac.Sum(nil)[:10])
+}
