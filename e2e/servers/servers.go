@@ -122,7 +122,8 @@ func (p *process) start(ready func() error, command ...string) error {
 	return nil
 }
 
-// stop ends the server and its guard. With keep the folder stays, for a further start.
+// stop ends the server and its guard. With keep it ends in good order and the folder stays, for a further start;
+// else its data is thrown away, and so there is no order to wait for.
 func (p *process) stop(keep bool) error {
 	if p.hold == nil {
 		if !keep {
@@ -132,12 +133,17 @@ func (p *process) stop(keep bool) error {
 	}
 	if keep {
 		io.WriteString(p.hold, "keep\n")
+	} else {
+		p.killGroup()
 	}
 	p.hold.Close()
 	p.hold = nil
 	timer := time.AfterFunc(startWait, func() { p.killGroup() })
 	defer timer.Stop()
-	return p.guard.Wait()
+	if err := p.guard.Wait(); err != nil {
+		return fmt.Errorf("servers: stop %s: %w", p.name, err)
+	}
+	return nil
 }
 
 // killGroup ends the server and all it started, at once, as a power cut would.
