@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 	"text/template"
+	"time"
 )
 
 // PostfixOptions are the choices a test has.
@@ -233,15 +234,20 @@ func (s *PostfixServer) configure(options PostfixOptions) error {
 	if s.port, err = freePort(); err != nil {
 		return err
 	}
-	f, err := os.Create(filepath.Join(s.folder, "etc", "main.cf"))
-	if err != nil {
+	var main strings.Builder
+	if err := postfixMain.Execute(&main, map[string]any{"Folder": s.folder, "Daemons": filepath.Dir(s.master),
+		"Domains": strings.Join(options.Domains, ", "), "LMTP": options.Dovecot.LMTPAddr(), "Auth": options.Auth,
+		"AuthSocket": options.Dovecot.AuthSocket(), "Cert": s.tls.certFile, "Key": s.tls.keyFile}); err != nil {
 		return err
 	}
-	err = postfixMain.Execute(f, map[string]any{"Folder": s.folder, "Daemons": filepath.Dir(s.master),
-		"Domains": strings.Join(options.Domains, ", "), "LMTP": options.Dovecot.LMTPAddr(),
-		"AuthSocket": options.Dovecot.AuthSocket(), "Auth": options.Auth, "Cert": s.tls.certFile, "Key": s.tls.keyFile})
-	master := strings.Replace(postfixMaster, "SMTP ", loopback(s.port)+" ", 1)
-	return errors.Join(err, f.Close(), os.WriteFile(filepath.Join(s.folder, "etc", "master.cf"), []byte(master), 0o644))
+	// Postfix reads a file again and again while it is younger than two seconds, in every process it starts.
+	old := time.Now().Add(-time.Hour)
+	write := func(name, text string) error {
+		file := filepath.Join(s.folder, "etc", name)
+		return errors.Join(os.WriteFile(file, []byte(text), 0o644), os.Chtimes(file, old, old))
+	}
+	return errors.Join(write("main.cf", main.String()),
+		write("master.cf", strings.Replace(postfixMaster, "SMTP ", loopback(s.port)+" ", 1)))
 }
 
 // Queue lists what waits in Postfix's queue, for a test's failure.

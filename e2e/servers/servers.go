@@ -31,10 +31,12 @@ const startWait = 30 * time.Second
 
 // guardScript runs a server in a session of its own and stops it when its third file descriptor is closed or
 // written to. Its arguments: the signal that stops the server, the folder, then the server's command. A line in
-// the pipe means: stop the server, keep the folder (it will be started again).
+// the pipe means: stop the server, keep the folder (it will be started again). The limit of open files is set
+// because Postfix closes each possible one at its start, and some machines allow a billion.
 const guardScript = `
 signal=$1 folder=$2
 shift 2
+ulimit -n 8192
 setsid "$@" </dev/null 3<&- &
 server=$!
 echo $server >"$folder/pid.new" && mv "$folder/pid.new" "$folder/pid"
