@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/returnpost/returnpost/config"
+	"github.com/returnpost/returnpost/mailbox"
+	"github.com/returnpost/returnpost/outbox"
+)
+
+// checkTimeout bounds each look at a server.
+const checkTimeout = 20 * time.Second
+
+// finding is one line of `check`.
+type finding struct {
+	Check  string `json:"check"`          // config, letters, database, imap, smtp
+	Name   string `json:"name,omitempty"` // the mailbox or the server
+	OK     bool   `json:"ok"`
+	Detail string `json:"detail"` // what was found, or what is wrong and how to mend it
+}
+
+func (a *app) checkCommand() *cobra.Command {
+	var offline bool
+	cmd := &cobra.Command{
+		Use: "check", Short: "Look over configuration, letters, database and logins; each failure with its mend", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c := &checker{app: a}
+			if err := c.all(cmd.Context(), offline); err != nil {
+				return err
+			}
+			if c.failed > 0 {
+				return silentError{fmt.Errorf("%d checks failed", c.failed)}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&offline, "offline", false, "ask no server")
+	return cmd
+}
+
+type checker struct {
+	app    *app
+	failed int
+	err    error // writing the report failed
+}
+
+// all makes the checks from the inside out: what is wrong further in would only
+// repeat itself further out.
+func (c *checker) all(ctx context.Context, offline bool) error {
+	cfg, err := c.app.config()
+	if err != nil {
+		return c.configFaults(err)
+	}
+	c.found("config", "", nil, fmt.Sprintf("%d mailboxes: %v", len(cfg.Mailboxes), cfg.MailboxNames()))
+	libraries, err := openLetters(cfg)
+	n := 0
+	for _, l := range libraries {
+		n += len(l.Set().Names())
+	}
+	c.found("letters", "", err, fmt.Sprintf("%d letters compile", n))
+	if err != nil && c.err == nil {
+		c.err = usageError{silentError{err}}
+	}
+	c.database(ctx, cfg)
+	if !offline {
+		c.servers(ctx, cfg)
+	}
+	return c.err
+}
+
+// configFaults reports each fault of the configuration on a line of its own.
+func (c *checker) configFaults(err error) error {
+	var faults config.Errors
+	if !errors.As(err, &faults) {
+		c.found("config", "", err, "")
+	}
+	for _, f := range faults {
+		c.found("config", "", f, "")
+	}
+	if c.err != nil {
+		return c.err
+	}
+	return usageError{silentError{err}}
+}
+
+func (c *checker) database(ctx context.Context, cfg *config.Config) {
+	db, err := c.app.existingDatabase(ctx, cfg)
+	switch {
+	case err != nil:
+		c.found("database", "", err, "")
+	case db == nil:
+		c.found("database", "", nil, cfg.Database+" will be made by the first `returnpost serve`")
+	default:
+		err := db.Health(ctx)
+		c.found("database", "", errors.Join(err, db.Close()), cfg.Database+" can be read and written")
+	}
+}
+
+func (c *checker) servers(ctx context.Context, cfg *config.Config) {
+	for i := range cfg.Mailboxes {
+		mb := &cfg.Mailboxes[i]
+		c.found("imap", mb.Name, c.imap(ctx, mb.IMAP), fmt.Sprintf("%s: logged in to %s, folder %s", mb.Name, mb.IMAP.Host, mb.IMAP.Folder))
+	}
+	var routes []route
+	for i := range cfg.Mailboxes {
+		routes = addRoute(routes, cfg.Mailboxes[i].SMTP, 0)
+	}
+	for _, r := range routes {
+		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+		err := outbox.Check(ctx, r.smtp)
+		cancel()
+		c.found("smtp", r.smtp.Host, err, fmt.Sprintf("%s:%d takes mail from us", r.smtp.Host, r.smtp.Port))
+	}
+}
+
+func (c *checker) imap(ctx context.Context, cfg mailbox.Config) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
+	defer cancel()
+	_, err := mailbox.Check(ctx, cfg)
+	return err
+}
+
+// found reports one check.
+func (c *checker) found(check, name string, err error, detail string) {
+	f := finding{Check: check, Name: name, OK: err == nil, Detail: detail}
+	if err != nil {
+		f.Detail = err.Error()
+		c.failed++
+	}
+	werr := c.app.line(f, func() string {
+		if f.OK {
+			return "✓ " + check + ": " + f.Detail
+		}
+		return "✗ " + check + ": " + f.Detail
+	})
+	if c.err == nil && werr != nil {
+		c.err = werr
+	}
+}
+

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/returnpost/returnpost/config"
+	"github.com/returnpost/returnpost/store"
+)
+
+// database opens the configured database.
+func (a *app) database(ctx context.Context) (*config.Config, *store.DB, error) {
+	cfg, err := a.config()
+	if err != nil {
+		return nil, nil, err
+	}
+	db, err := store.Open(ctx, cfg.Database, store.Options{Now: a.now})
+	if err != nil {
+		return nil, nil, err
+	}
+	return cfg, db, nil
+}
+
+// existingDatabase opens the configured database if there is one, and makes none.
+func (a *app) existingDatabase(ctx context.Context, cfg *config.Config) (*store.DB, error) {
+	if !strings.Contains(cfg.Database, "://") {
+		if _, err := os.Stat(cfg.Database); errors.Is(err, os.ErrNotExist) {
+			return nil, nil
+		}
+	}
+	return store.Open(ctx, cfg.Database, store.Options{Now: a.now})
+}
+
+// withDatabase runs a command on the configured database.
+func (a *app) withDatabase(f func(ctx context.Context, cfg *config.Config, db *store.DB, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cfg, db, err := a.database(cmd.Context())
+		if err != nil {
+			return err
+		}
+		return errors.Join(f(cmd.Context(), cfg, db, args), db.Close())
+	}
+}
+
+func (a *app) backupCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "backup FILE", Short: "Write a whole copy of the database to a new file, while the daemon runs", Args: cobra.ExactArgs(1),
+		RunE: a.withDatabase(func(ctx context.Context, _ *config.Config, db *store.DB, args []string) error {
+			if err := db.Backup(ctx, args[0]); err != nil {
+				return err
+			}
+			info, err := os.Stat(args[0])
+			if err != nil {
+				return err
+			}
+			report := struct {
+				File  string `json:"file"`
+				Bytes int64  `json:"bytes"`
+			}{args[0], info.Size()}
+			return a.line(report, func() string { return fmt.Sprintf("%s: %d bytes", report.File, report.Bytes) })
+		}),
+	}
+}

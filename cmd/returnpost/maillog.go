@@ -1,0 +1,67 @@
+package main
+
+import (
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/returnpost/returnpost/outbox"
+	"github.com/returnpost/returnpost/responder"
+)
+
+// mailLog is the log of what happened to the mail, one line an event, apart
+// from the log for debugging. It holds no content and no whole addresses.
+type mailLog struct {
+	log       *slog.Logger
+	onEvent   func(responder.Event)                 // the demo listens here
+	onOutcome func(outbox.Delivery, outbox.Outcome) // and here
+}
+
+// Decided logs what was decided on one arrival.
+func (l *mailLog) Decided(e responder.Event) {
+	attrs := []any{"mailbox", e.Mailbox, "arrival", e.Arrival, "from", redacted(e.From.Addr), "kind", e.Kind, "reason", e.Reason}
+	switch {
+	case e.Acknowledged:
+		attrs = append(attrs, "language", e.Language, "ms", e.At.Sub(e.Noticed).Milliseconds())
+		if !e.Promise.By.IsZero() {
+			attrs = append(attrs, "promised", e.Promise.By.Format(time.RFC3339))
+		}
+		l.log.Info("acknowledged", attrs...)
+	case e.Reason == responder.Broken:
+		l.log.Warn("quarantined", append(attrs, "why", e.Evidence)...)
+	default:
+		l.log.Info("silent", append(attrs, "rule", e.Rule, "evidence", e.Evidence)...)
+	}
+	if l.onEvent != nil {
+		l.onEvent(e)
+	}
+}
+
+// Outcome logs what became of one delivery.
+func (l *mailLog) Outcome(d outbox.Delivery, o outbox.Outcome) {
+	attrs := []any{"to", redacted(d.To), "message_id", d.MessageID, "state", o.State.String()}
+	if o.Words != "" {
+		attrs = append(attrs, "code", o.Code, "status", o.Status, "words", o.Words)
+	}
+	switch o.State {
+	case outbox.Sent:
+		l.log.Info("sent", attrs...)
+	case outbox.Queued:
+		l.log.Info("put back", attrs...)
+	default:
+		l.log.Warn("not sent", append(attrs, "attempts", d.Attempts+1, "again", o.Due)...)
+	}
+	if l.onOutcome != nil {
+		l.onOutcome(d, o)
+	}
+}
+
+// redacted is an address by its first letter and its domain.
+func redacted(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at <= 0 {
+		return ""
+	}
+	first := []rune(address)[0]
+	return string(first) + "…" + address[at:]
+}
