@@ -195,6 +195,16 @@ func freePort() (int, error) {
 	return 0, errors.New("servers: no free loopback port found")
 }
 
+// FreeAddr is a loopback address that nobody listens on.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return loopback(port)
+}
+
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
 // answers dials the address and reads a little: a server that greets is ready.
