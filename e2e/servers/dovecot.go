@@ -21,6 +21,9 @@ type DovecotOptions struct {
 	// Maildir keeps mail in Maildir instead of sdbox. sdbox is the default because every look at a Maildir of
 	// 100,000 messages reads the whole folder; Maildir is for tests of renumbering (see Renumber).
 	Maildir bool
+	// VacationThrough is the host:port of an SMTP server through which Pigeonhole (Dovecot's Sieve) answers every
+	// letter that comes by LMTP: the peer in the benchmarks. Empty: it answers nothing.
+	VacationThrough string
 }
 
 // DovecotServer is a private Dovecot with IMAP (STARTTLS offered), IMAPS and LMTP. A user's name is the whole
@@ -33,13 +36,14 @@ type DovecotServer struct {
 	imap, imaps, lmtp        int
 	passwords                map[string]string
 	maildir                  bool
+	vacation                 string
 	dovecot, doveadm, folder string
 }
 
 // Dovecot starts a private Dovecot, stopped at the end of the test.
 func Dovecot(t testing.TB, options DovecotOptions) *DovecotServer {
 	t.Helper()
-	s := &DovecotServer{passwords: map[string]string{}, maildir: options.Maildir,
+	s := &DovecotServer{passwords: map[string]string{}, maildir: options.Maildir, vacation: options.VacationThrough,
 		dovecot: program(t, "dovecot"), doveadm: program(t, "doveadm")}
 	program(t, "imap", "/usr/lib/dovecot", "/usr/libexec/dovecot")
 	program(t, "lmtp", "/usr/lib/dovecot", "/usr/libexec/dovecot")
@@ -159,7 +163,21 @@ service auth {
     mode = 0666
   }
 }
+{{if .Vacation}}
+submission_host = {{.Vacation}}
+protocol lmtp {
+  mail_plugins = sieve
+}
+plugin {
+  sieve = file:{{.Folder}}/sieve/active.sieve
+}
+{{end}}
 `))
+
+// vacationSieve answers whoever writes, once a week (RFC 5230).
+const vacationSieve = `require "vacation";
+vacation :addresses ["support@shop.example"] :subject "We have got your letter" "Thank you, we will answer soon.";
+`
 
 // configure writes the configuration, with fresh ports.
 func (s *DovecotServer) configure() error {
@@ -178,13 +196,18 @@ func (s *DovecotServer) configure() error {
 		return err
 	}
 	data := map[string]any{"Folder": s.folder, "Cert": s.tls.certFile, "Key": s.tls.keyFile,
-		"IMAP": s.imap, "IMAPS": s.imaps, "LMTP": s.lmtp, "Storage": "sdbox",
+		"IMAP": s.imap, "IMAPS": s.imaps, "LMTP": s.lmtp, "Storage": "sdbox", "Vacation": s.vacation,
 		"Internal": me.Username, "InternalGroup": group.Name, "Login": me.Username, "MailUID": me.Uid, "MailGID": me.Gid}
 	if s.maildir {
 		data["Storage"] = "maildir"
 	}
 	mail := filepath.Join(s.folder, "mail")
 	if err := os.MkdirAll(mail, 0o755); err != nil {
+		return err
+	}
+	sieve := filepath.Join(s.folder, "sieve")
+	if err := errors.Join(os.MkdirAll(sieve, 0o755), os.Chmod(sieve, 0o777),
+		os.WriteFile(filepath.Join(sieve, "active.sieve"), []byte(vacationSieve), 0o644)); err != nil {
 		return err
 	}
 	if os.Geteuid() == 0 { // the processes that clients talk to must not be root

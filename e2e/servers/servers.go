@@ -271,7 +271,7 @@ func showLog(t testing.TB, name string, logs ...string) {
 
 // tail is the end of a file, from the offset at the earliest.
 func tail(file string, from int64) string {
-	const most = 16 << 10
+	const most = 8 << 10
 	f, err := os.Open(file)
 	if err != nil {
 		return ""
