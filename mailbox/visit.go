@@ -1,0 +1,291 @@
+package mailbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/emersion/go-imap/v2"
+)
+
+// visit is one connection's time with the folder.
+type visit struct {
+	*Watcher
+	conn     *connection
+	box      box
+	done     uint32 // handed over and recorded up to this UID
+	progress bool   // something has been handed over
+}
+
+// visit connects and watches until the connection ends. progress: something has been handed over meanwhile.
+func (w *Watcher) visit(ctx context.Context) (progress bool, err error) {
+	c, err := connect(ctx, &w.cfg, &w.opts)
+	if err != nil {
+		return false, err
+	}
+	defer c.close()
+	if err := c.login(); err != nil {
+		return false, err
+	}
+	if !w.noID {
+		if err := c.identify(); err != nil {
+			w.noID = true // its answer may be what broke the connection
+			return false, err
+		}
+	}
+	v := &visit{Watcher: w, conn: c}
+	if v.box, err = c.open(w.cfg.Folder); err != nil {
+		w.noID = false // it may be the name that is missed
+		return false, err
+	}
+	err = v.resume(ctx)
+	for err == nil {
+		if err = v.pull(ctx); err == nil {
+			err = c.wait(ctx)
+		}
+	}
+	return v.progress, err
+}
+
+// resume finds where to go on. At the very first start what is there is history.
+func (v *visit) resume(ctx context.Context) error {
+	v.suspects.under(v.box.validity)
+	p, err := v.cursor.Resume(ctx, v.name)
+	if err != nil {
+		return fmt.Errorf("where the mailbox %s was left is not known: %w", v.name, err)
+	}
+	switch {
+	case p == Position{}:
+		return v.begin(ctx)
+	case p.UIDValidity != v.box.validity:
+		v.log.Warn("UIDVALIDITY changed: what came lately is gone through again", "was", p.UIDValidity, "is", v.box.validity)
+		if err := v.again(ctx); err != nil {
+			return err
+		}
+		return v.begin(ctx)
+	}
+	if p.UID >= v.box.next {
+		// RFC 9051 §2.3.1.1 forbids it; messages that get used UIDs again cannot be told from those that had them.
+		v.log.Error("the server counts lower than before under the same UIDVALIDITY; was the folder restored from a copy?", "uidnext", v.box.next, "done", p.UID)
+	}
+	v.done = p.UID
+	return nil
+}
+
+func (v *visit) begin(ctx context.Context) error {
+	p := Position{UIDValidity: v.box.validity, UID: v.box.next - 1}
+	if err := v.cursor.Begin(ctx, v.name, p, v.box.messages); err != nil {
+		return fmt.Errorf("where watching the mailbox %s begins cannot be noted: %w", v.name, err)
+	}
+	v.done = p.UID
+	return nil
+}
+
+// again hands over what came lately, after UIDVALIDITY has changed: some of it may have come while nobody watched.
+// Only then is the new position recorded, so that a kill between makes this happen again, and nothing is taken for new that
+// was only renumbered.
+func (v *visit) again(ctx context.Context) error {
+	items, err := v.conn.search(&imap.SearchCriteria{Since: since(v.opts.Now(), v.opts.BacklogAge)}, v.box.messages)
+	if err != nil {
+		return err
+	}
+	_, noticed := v.conn.look()
+	items = slices.DeleteFunc(items, func(it item) bool {
+		return it.uid >= v.box.next || v.passed.UIDValidity == v.box.validity && it.uid <= v.passed.UID
+	})
+	for part := range slices.Chunk(items, 500) { // a command line has its limits
+		var set imap.UIDSet
+		for _, it := range part {
+			set.AddNum(imap.UID(it.uid))
+		}
+		sized, err := v.conn.list(set, uint32(len(part)))
+		if err == nil {
+			err = v.handOver(ctx, sized, noticed, true)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// pull hands over what is new.
+func (v *visit) pull(ctx context.Context) error {
+	messages, noticed := v.conn.look()
+	items, err := v.listNew(messages)
+	if err != nil {
+		return err
+	}
+	v.well()
+	if err := v.handOver(ctx, items, noticed, false); err != nil {
+		return err
+	}
+	v.listFailed = 0
+	return nil
+}
+
+func (v *visit) listNew(messages uint32) (items []item, err error) {
+	var e *imap.Error
+	if v.listFailed < 2 {
+		if items, err = v.conn.list(after(v.done), messages); err != nil && !errors.As(err, &e) {
+			v.listFailed++ // one message's date or size may be what cannot be parsed
+		}
+	} else {
+		items, err = v.conn.search(&imap.SearchCriteria{UID: []imap.UIDSet{after(v.done)}}, messages)
+	}
+	// n:* names the last message even when it is below n (RFC 9051 §6.4.9).
+	return slices.DeleteFunc(items, func(it item) bool { return it.uid <= v.done }), err
+}
+
+// handOver fetches items and gives them to the receiver, batch by batch; the next batch is fetched while it works.
+func (v *visit) handOver(ctx context.Context, items []item, noticed time.Time, renumbered bool) error {
+	if len(items) == 0 {
+		return nil
+	}
+	batches := make(chan []Fetched)
+	received := make(chan error, 1)
+	go func() { received <- v.receive(ctx, batches, renumbered) }()
+	err := v.fetchAll(ctx, items, func(batch []Fetched) error {
+		for i := range batch {
+			batch[i].UIDValidity, batch[i].Noticed, batch[i].Renumbered = v.box.validity, noticed, renumbered
+		}
+		select {
+		case batches <- batch:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
+	close(batches)
+	if e := <-received; err == nil {
+		err = e
+	}
+	return err
+}
+
+// receive gives batches to the receiver, each until it is taken.
+func (v *visit) receive(ctx context.Context, batches <-chan []Fetched, renumbered bool) error {
+	for batch := range batches {
+		for failures := 1; ; failures++ {
+			err := v.handle(ctx, batch)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err == nil {
+				break
+			}
+			pause := v.opts.pause(failures, rand.Float64())
+			v.log.Error("messages could not be recorded", "first", batch[0].UID, "messages", len(batch), "why", err, "pause", pause)
+			v.handled(fmt.Errorf("what comes into %s is not recorded: %w", v.name, err))
+			v.opts.Sleep(ctx, pause)
+		}
+		v.handled(nil)
+		v.progress = true
+		last := batch[len(batch)-1].UID
+		if renumbered {
+			v.passed = Position{UIDValidity: v.box.validity, UID: last}
+		} else {
+			v.done = last
+		}
+	}
+	return nil
+}
+
+// fetchAll fetches items batch by batch, in order.
+func (v *visit) fetchAll(ctx context.Context, items []item, send func([]Fetched) error) error {
+	for len(items) > 0 {
+		batch, settled, err := v.take(ctx, items[:v.suspects.next(items)])
+		if len(batch) > 0 {
+			if e := send(batch); e != nil {
+				return e
+			}
+		}
+		if err != nil {
+			return err
+		}
+		items = items[settled:]
+	}
+	return nil
+}
+
+// take fetches a batch and returns as much of it, from the front, as is settled: got, gone from the server, or given up.
+// What is not settled is suspect from then on, unless the server speaks only of its moment.
+func (v *visit) take(ctx context.Context, items []item) (batch []Fetched, settled int, err error) {
+	found, err := v.conn.fetch(items, v.bySequence)
+	missing := found.missing(items)
+	if err == nil && len(missing) > 0 {
+		missing, err = v.reconcile(missing, &found)
+	}
+	for _, it := range items {
+		if f, ok := found.whole[it.uid]; ok {
+			v.suspects.clear(it.uid)
+			batch = append(batch, f)
+		} else if len(missing) > 0 && it.uid >= missing[0].uid {
+			break
+		}
+		settled++
+	}
+	if settled == len(items) || ctx.Err() != nil || passes(err) {
+		return batch, settled, err
+	}
+	first := items[settled]
+	v.suspects.suspect(items[settled:])
+	if len(items) > 1 {
+		if err != nil && found.begun[first.uid] {
+			v.suspects.strike(first.uid) // the connection broke within its answer
+		}
+		return batch, settled, err
+	}
+	why := err
+	if err == nil {
+		why = errors.New("it is in the folder, but the server does not give it")
+		err = troublef(nil, "%s does not give the message with the UID %d", v.cfg.Host, first.uid)
+	}
+	if v.suspects.strike(first.uid) {
+		v.log.Error("a message is given up", "uid", first.uid, "why", why)
+		fault := first.known
+		fault.Fault = why.Error()
+		batch, settled = append(batch, fault), settled+1
+	}
+	return batch, settled, err
+}
+
+// passes says whether a refusal is about the server's moment, so that it does not count against a message.
+func passes(err error) bool {
+	var e *imap.Error
+	return errors.As(err, &e) && passing(e)
+}
+
+// reconcile finds out about messages that were asked for and not returned. Those that are gone from the folder are settled;
+// the others are fetched by their numbers, since a server that puts BODY before UID makes go-imap return nothing at all
+// to a fetch by UID. It returns those that still are not had.
+func (v *visit) reconcile(missing []item, found *got) (still []item, err error) {
+	var set imap.UIDSet
+	for _, it := range missing {
+		set.AddNum(imap.UID(it.uid))
+	}
+	there, err := v.conn.list(set, uint32(len(missing)))
+	if err != nil {
+		return missing, err
+	}
+	if len(there) == 0 {
+		return nil, nil
+	}
+	more, err := v.conn.fetch(there, true)
+	if len(found.whole) == 0 && len(more.whole) > 0 && !v.bySequence {
+		v.log.Info("this server puts BODY before UID: messages are fetched by sequence number")
+		v.bySequence = true
+	}
+	for _, it := range there {
+		if f, ok := more.whole[it.uid]; ok {
+			found.whole[it.uid] = f
+		} else {
+			still = append(still, it)
+			found.begun[it.uid] = more.begun[it.uid]
+		}
+	}
+	return still, err
+}
