@@ -232,7 +232,6 @@ type delivery struct {
 	Attempts  int    `json:"attempts"`
 	Reason    string `json:"reason"`
 	MessageID string `json:"message_id"`
-	Doubted   bool   `json:"doubted"` // it was in doubt once
 }
 
 // await asks until the condition has no complaint, and fails the test with its last one.
