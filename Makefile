@@ -10,8 +10,8 @@ TESTING ?= -race -timeout 15m
 demo: ## the whole job in one process, with nothing installed
 	$(GO) run ./cmd/returnpost demo
 
-build: ## one static binary
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o returnpost ./cmd/returnpost
+build: ## one static binary, bin/returnpost
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)' -o bin/returnpost ./cmd/returnpost
 
 test: install lint tidy ## what continuous integration runs
 	$(GO) test $(TESTING) ./...
@@ -33,4 +33,4 @@ bench: install ## figures for docs/performance.md: first the parts, then the who
 	$(GO) test -run '^$$' -bench '(?i)$(BENCH)' -benchtime 1x -timeout 30m ./e2e
 
 clean:
-	rm -f returnpost
+	rm -rf bin
