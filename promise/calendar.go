@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Calendar holds days off and make-up workdays with their names, and the years it has something to say about. A year
@@ -156,12 +158,11 @@ func parseHolidayFile(data []byte) (holidayFile, error) {
 	return f, nil
 }
 
-// oneLine makes a name from a file fit to stand in a sentence: one line, no control characters, not endless.
+// oneLine makes a name from a file fit to stand in a sentence: one line, nothing invisible, not endless.
 func oneLine(s string) string {
 	const most = 80
-	s = strings.ToValidUTF8(s, "")
 	s = strings.Join(strings.FieldsFunc(s, func(r rune) bool {
-		return r <= ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 || r == '\u2028' || r == '\u2029'
+		return r == ' ' || r == utf8.RuneError || !unicode.IsPrint(r)
 	}), " ")
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most])

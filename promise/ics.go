@@ -18,7 +18,7 @@ const (
 	maxEvents    = 10_000  // events in it
 	maxEventDays = 366     // days one event may last
 	maxDays      = 100_000 // days all of them may take, repetitions included
-	maxRules     = 500     // events that repeat
+	maxRules     = 200     // events that repeat
 )
 
 // makeUpSummary is how Chinese calendars name a make-up workday: 上班(补国庆节假期), 补班.
@@ -53,16 +53,17 @@ func ReadICS(name string, data []byte, makeUp ...*regexp.Regexp) (*Calendar, err
 type icsReader struct {
 	calendar    *Calendar
 	makeUp      []*regexp.Regexp
-	days, rules int            // how many have been set and followed
-	endless     map[int]bool   // years reached only by repetitions without an end
-	worked, off map[int]bool   // years with make-up workdays, with days off
-	zone        *time.Location // the file's own (X-WR-TIMEZONE), in which its UTC times fall on dates; nil if none
-	exceptions  map[string][]moment
+	days, rules int                 // how many have been set and followed
+	endless     map[int]bool        // years reached only by repetitions without an end
+	worked, off map[int]bool        // years with make-up workdays, with days off
+	zone        *time.Location      // the file's own (X-WR-TIMEZONE), in which its UTC times fall on dates; nil if none
+	exceptions  map[string][]moment // repetitions that another event replaces, by UID
+	zones       map[string]*time.Location
 }
 
 func (r *icsReader) read(data []byte) error {
 	r.endless, r.worked, r.off = map[int]bool{}, map[int]bool{}, map[int]bool{}
-	r.exceptions = map[string][]moment{}
+	r.exceptions, r.zones = map[string][]moment{}, map[string]*time.Location{}
 	clean, err := plainICS(data)
 	if err != nil {
 		return err
@@ -77,7 +78,7 @@ func (r *icsReader) read(data []byte) error {
 			return fmt.Errorf("it is not a complete iCalendar file: %w", err)
 		}
 		if p := file.Props.Get("X-WR-TIMEZONE"); p != nil && r.zone == nil {
-			r.zone = zoneByID(p.Value)
+			r.zone = r.zoneByID(p.Value)
 		}
 		events = append(events, file.Events()...)
 	}
@@ -126,7 +127,7 @@ func (r *icsReader) event(e ical.Event) error {
 	title := summary(e)
 	works := slices.ContainsFunc(r.makeUp, func(p *regexp.Regexp) bool { return p.MatchString(title) })
 	for _, at := range starts {
-		if r.days += 1 + int(length/(24*time.Hour)); r.days > maxDays {
+		if r.days += int((length + 24*time.Hour - 1) / (24 * time.Hour)); r.days > maxDays {
 			return fmt.Errorf("with it the calendar takes more than %d days", maxDays)
 		}
 		r.add(at, length, mark{makeUp: works, name: title})
@@ -215,7 +216,7 @@ func (r *icsReader) starts(e ical.Event, start moment) (all []moment, endless bo
 	if e.Props.Get(ical.PropRecurrenceID) == nil {
 		never = append(never, r.exceptions[uid(e)]...)
 	}
-	return slices.DeleteFunc(all, func(at moment) bool { return slices.ContainsFunc(never, at.is) }), endless, nil
+	return slices.DeleteFunc(all, newExceptions(never).take), endless, nil
 }
 
 // repeats follows the event's RRULE to its end, or to the horizon when it has none.
@@ -288,7 +289,7 @@ func (r *icsReader) moment(p *ical.Prop, value string) (moment, error) {
 			at.t = at.t.In(r.zone)
 		}
 	default:
-		zone := zoneByID(p.Params.Get(ical.ParamTimezoneID))
+		zone := r.zoneByID(p.Params.Get(ical.ParamTimezoneID))
 		if zone == nil {
 			at.floating, zone = true, time.UTC
 		}
@@ -301,6 +302,16 @@ func (r *icsReader) moment(p *ical.Prop, value string) (moment, error) {
 		return moment{}, fmt.Errorf("%s %q is not within %d to %d", p.Name, value, firstYear, lastYear)
 	}
 	return at, nil
+}
+
+// zoneByID finds each zone of the file once.
+func (r *icsReader) zoneByID(id string) *time.Location {
+	zone, ok := r.zones[id]
+	if !ok {
+		zone = zoneByID(id)
+		r.zones[id] = zone
+	}
+	return zone
 }
 
 func (m moment) date() Date { return DateOf(m.t) }
@@ -320,14 +331,6 @@ func (m moment) on(d Date) moment {
 
 func (m moment) add(length time.Duration) moment { m.t = m.t.Add(length); return m }
 
-// is reports whether the exception takes the moment away: the same time, or a date that holds it.
-func (m moment) is(exception moment) bool {
-	if exception.isDate || m.isDate {
-		return m.date() == exception.date()
-	}
-	return m.t.Equal(exception.t)
-}
-
 // after reports whether the moment is past the end of a repetition, which is still part of it. UNTIL may be a date
 // where the event has a time, or the other way round, in files that do not care (RFC 5545 §3.3.10 does).
 func (m moment) after(until moment) bool {
@@ -338,6 +341,27 @@ func (m moment) after(until moment) bool {
 		return m.wall().After(until.wall())
 	}
 	return m.t.After(until.t)
+}
+
+// exceptions are moments at which an event does not happen.
+type exceptions struct {
+	dates    map[Date]bool // true: the whole date, not a time on it
+	instants map[int64]bool
+}
+
+func newExceptions(all []moment) exceptions {
+	x := exceptions{map[Date]bool{}, map[int64]bool{}}
+	for _, m := range all {
+		x.dates[m.date()] = x.dates[m.date()] || m.isDate
+		x.instants[m.t.Unix()] = x.instants[m.t.Unix()] || !m.isDate
+	}
+	return x
+}
+
+// take reports whether they take the moment away: an exception at the same time, or either is a date and holds the other.
+func (x exceptions) take(m moment) bool {
+	wholeDate, sameDate := x.dates[m.date()]
+	return wholeDate || m.isDate && sameDate || x.instants[m.t.Unix()]
 }
 
 func uid(e ical.Event) string {

@@ -80,6 +80,10 @@ func TestICSDates(t *testing.T) {
 			event("UID:a", "DTSTART:20260105", "RRULE:FREQ=WEEKLY;COUNT=3") + event("UID:a", "RECURRENCE-ID:20260112", "DTSTART:20260113") +
 				event("UID:a", "RECURRENCE-ID:20260119", "DTSTART:20260119", "STATUS:CANCELLED"),
 			"2026-01-05 2026-01-13"},
+		"a time takes away a date, and a date a time": {
+			event("DTSTART:20260105", "RRULE:FREQ=WEEKLY;COUNT=3", "EXDATE:20260112T090000") +
+				event("SUMMARY:补班", "DTSTART:20260201T090000", "DURATION:PT8H", "RRULE:FREQ=DAILY;COUNT=3", "EXDATE:20260202,20260203T100000"),
+			"+2026-02-01 +2026-02-03 2026-01-05 2026-01-19"},
 		"an alarm's lines are not the event's": {
 			event("DTSTART:20261001", "BEGIN:VALARM", "DURATION:P9D", "SUMMARY:上班", "END:VALARM"), "2026-10-01"},
 		"folded lines, and lines that do not matter": {
@@ -143,6 +147,14 @@ func TestICSTimes(t *testing.T) {
 			event("DTSTART:20261124T150000", "DTEND:20261126T100000"), "2026-11-25", ""},
 		"each week": {
 			event("DTSTART;TZID=Asia/Shanghai:20261104T133000", "DURATION:PT4H30M", "RRULE:FREQ=WEEKLY;UNTIL=20261125T053000Z"), "2026-11-25", "09:00-12:00"},
+		"until a time in UTC, on the firm's clock": {
+			event("DTSTART:20261104T133000", "DURATION:PT4H30M", "RRULE:FREQ=WEEKLY;UNTIL=20261125T000000Z"), "2026-11-25", "09:00-12:00 13:30-18:00"},
+		"until a date, which is part of it": {
+			event("DTSTART;TZID=Asia/Shanghai:20261104T133000", "DURATION:PT4H30M", "RRULE:FREQ=WEEKLY;UNTIL=20261125"), "2026-11-25", "09:00-12:00"},
+		"a second longer than a minute": {
+			event("DTSTART:20261125T090000", "DTEND:20261125T091501"), "2026-11-25", "09:16-12:00 13:30-18:00"},
+		"behind UTC": {
+			event("DTSTART;TZID=\"(UTC-05:00) Eastern Time (US & Canada)\":20261124T200000", "DURATION:PT3H"), "2026-11-25", "13:30-18:00"},
 		"each week but one": {
 			event("DTSTART;TZID=Asia/Shanghai:20261104T133000", "DURATION:PT4H30M", "RRULE:FREQ=WEEKLY", "EXDATE:20261125T053000Z"), "2026-11-25", "09:00-12:00 13:30-18:00"},
 	} {
@@ -162,30 +174,36 @@ func TestICSTimes(t *testing.T) {
 func TestReadICSRefuses(t *testing.T) {
 	whole := func(s string) string { return string(calendarFile(s)) }
 	for name, c := range map[string]struct{ data, want string }{
-		"nothing":                   {"", "not a complete iCalendar file"},
-		"another format":            {"Dear Sir", "not a complete iCalendar file"},
-		"a file cut off":            {strings.TrimSuffix(whole(event("DTSTART:20261001")), "END:VCALENDAR\r\n"), "cut off"},
-		"a second file cut off":     {whole("") + "BEGIN:VCALENDAR\r\n", "cut off"},
-		"crossed components":        {"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\nEND:VEVENT\r\n", "not a complete iCalendar file"},
-		"a parameter without value": {whole(event("DTSTART;VALUE=DATE")), "line 4 is not a line"},
-		"a quote within":            {whole(event(`DTSTART;TZID="a"b:20261001`)), "line 4 is not a line"},
-		"an endless parameter":      {whole(event("DTSTART;TZID=" + strings.Repeat("a", 2000) + ":20261001")), "line 4 is not a line"},
-		"an endless line":           {whole(event("SUMMARY:" + strings.Repeat("a", 5000))), "too long"},
-		"nesting without end":       {strings.Repeat("BEGIN:VEVENT\r\n", 1000), "nested too deep"},
-		"no start":                  {whole(event("SUMMARY:Fair")), `event "Fair": it has no DTSTART`},
-		"an impossible date":        {whole(event("DTSTART:20260230")), "is not a date or time"},
-		"the year 1":                {whole(event("DTSTART:00010101")), "not within"},
-		"an end before the start":   {whole(event("DTSTART:20261002", "DTEND:20261001")), "ends before it starts"},
-		"an end of another kind":    {whole(event("DTSTART:20261002", "DTEND:20261003T000000")), "different kinds"},
-		"a negative duration":       {whole(event("DTSTART:20261002", "DURATION:-P1D")), "DURATION"},
-		"an endless event":          {whole(event("DTSTART:20261002", "DTEND:20281002")), "lasts longer"},
-		"every hour":                {whole(event("DTSTART:20261002", "RRULE:FREQ=HOURLY")), "must repeat by day"},
-		"by week number":            {whole(event("DTSTART:20261002", "RRULE:FREQ=YEARLY;BYWEEKNO=20")), "only BYMONTH"},
-		"no rule":                   {whole(event("DTSTART:20261002", "RRULE:often")), "cannot be followed"},
-		"too many days":             {whole(strings.Repeat(event("DTSTART:19000101", "DURATION:P100D", "RRULE:FREQ=DAILY"), 2)), "more than 100000 days"},
-		"too many rules":            {whole(strings.Repeat(event("DTSTART:20200101", "RRULE:FREQ=YEARLY;COUNT=2"), 501)), "more than 500 events repeat"},
-		"too many events":           {whole(strings.Repeat(event("DTSTART:20200101"), 10_001)), "at most 10000"},
-		"too large":                 {whole(strings.Repeat("X-NOISE:1234567890\r\n", 1<<18)), "larger than"},
+		"nothing":                    {"", "not a complete iCalendar file"},
+		"another format":             {"Dear Sir", "not a complete iCalendar file"},
+		"a file cut off":             {strings.TrimSuffix(whole(event("DTSTART:20261001")), "END:VCALENDAR\r\n"), "cut off"},
+		"a second file cut off":      {whole("") + "BEGIN:VCALENDAR\r\n", "cut off"},
+		"crossed components":         {"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nEND:VCALENDAR\r\nEND:VEVENT\r\n", "not a complete iCalendar file"},
+		"a parameter without value":  {whole(event("DTSTART;VALUE=DATE")), "line 4 is not a line"},
+		"a quote within":             {whole(event(`DTSTART;TZID="a"b:20261001`)), "line 4 is not a line"},
+		"an endless parameter":       {whole(event("DTSTART;TZID=" + strings.Repeat("a", 2000) + ":20261001")), "line 4 is not a line"},
+		"an endless line":            {whole(event("SUMMARY:" + strings.Repeat("a", 5000))), "too long"},
+		"nesting without end":        {strings.Repeat("BEGIN:VEVENT\r\n", 1000), "nested too deep"},
+		"no start":                   {whole(event("SUMMARY:Fair")), `event "Fair": it has no DTSTART`},
+		"an impossible date":         {whole(event("DTSTART:20260230")), "is not a date or time"},
+		"the year 1":                 {whole(event("DTSTART:00010101")), "not within"},
+		"an end before the start":    {whole(event("DTSTART:20261002", "DTEND:20261001")), "ends before it starts"},
+		"an end of another kind":     {whole(event("DTSTART:20261002", "DTEND:20261003T000000")), "different kinds"},
+		"a negative duration":        {whole(event("DTSTART:20261002", "DURATION:-P1D")), "DURATION"},
+		"an endless event":           {whole(event("DTSTART:20261002", "DTEND:20281002")), "lasts longer"},
+		"every hour":                 {whole(event("DTSTART:20261002", "RRULE:FREQ=HOURLY")), "must repeat by day"},
+		"by week number":             {whole(event("DTSTART:20261002", "RRULE:FREQ=YEARLY;BYWEEKNO=20")), "only BYMONTH"},
+		"a broken exception":         {whole(event("DTSTART:20261002", "EXDATE:tomorrow")), "EXDATE"},
+		"a broken addition":          {whole(event("DTSTART:20261002", "RDATE:20261003,soon")), "RDATE"},
+		"endless additions":          {whole(event("DTSTART:20261002", strings.Repeat("RDATE:20261003"+strings.Repeat(",20261003", 400)+"\r\n", 3))), "more than 1000 dates"},
+		"a broken end of repetition": {whole(event("DTSTART:20261002", "RRULE:FREQ=DAILY;UNTIL=20260231")), "cannot be followed"},
+		"a repetition elsewhere":     {whole(event("UID:a", "RECURRENCE-ID:never", "DTSTART:20261002")), "RECURRENCE-ID"},
+		"a rule of endless parts":    {whole(event("DTSTART:20261002", "RRULE:FREQ=DAILY;BYDAY=MO"+strings.Repeat(",MO", 200))), "more days than there can be"},
+		"no rule":                    {whole(event("DTSTART:20261002", "RRULE:often")), "cannot be followed"},
+		"too many days":              {whole(strings.Repeat(event("DTSTART:19000101", "DURATION:P100D", "RRULE:FREQ=DAILY"), 2)), "more than 100000 days"},
+		"too many rules":             {whole(strings.Repeat(event("DTSTART:20200101", "RRULE:FREQ=YEARLY;COUNT=2"), 201)), "more than 200 events repeat"},
+		"too many events":            {whole(strings.Repeat(event("DTSTART:20200101"), 10_001)), "at most 10000"},
+		"too large":                  {whole(strings.Repeat("X-NOISE:1234567890\r\n", 1<<18)), "larger than"},
 	} {
 		if cal, err := ReadICS("x.ics", []byte(c.data)); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, %v; want an error with %q", name, cal, err, c.want)

@@ -94,17 +94,8 @@ func (s *Schedule) roundUp(exact time.Time, on Date, today bool) time.Time {
 	if end := hours[len(hours)-1].To; minute > target || target > end {
 		target = end
 	}
-	by := s.instant(on, target)
-	if !by.Before(exact) {
-		return by
-	}
-	// Only where the clock jumps can the exact time be later than the clock reading it was rounded to.
-	_, offset := local.Zone()
-	past := (exact.Unix() + int64(offset)) % 60
-	if by = exact.Truncate(time.Second).Add(-time.Duration(past) * time.Second); by.Before(exact) {
-		by = by.Add(time.Minute)
-	}
-	return by
+	// The clock has yet to show the target when it is the exact time, also where it shows it twice: instant takes the later.
+	return s.instant(on, target)
 }
 
 // workDays counts the working days after one date up to and with another.

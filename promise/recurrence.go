@@ -28,7 +28,10 @@ type nthWeekday struct {
 	day time.Weekday
 }
 
-const horizon = 2099 // rules without an end are followed to the end of this year
+const (
+	horizon  = 2099 // rules without an end are followed to the end of this year
+	maxParts = 100  // months, days and weekdays of a rule
+)
 
 // newRule reads an event's RRULE. What closes days never needs the parts that are refused here.
 func newRule(props ical.Props, start Date) (*rule, error) {
@@ -48,6 +51,9 @@ func newRule(props ical.Props, start Date) (*rule, error) {
 	}
 	if len(o.Bysetpos)+len(o.Byyearday)+len(o.Byweekno)+len(o.Byeaster)+len(o.Byhour)+len(o.Byminute)+len(o.Bysecond) > 0 {
 		return nil, errors.New("only BYMONTH, BYMONTHDAY and BYDAY are understood")
+	}
+	if len(r.months)+len(r.monthDays)+len(r.weekdays) > maxParts {
+		return nil, errors.New("it lists more days than there can be")
 	}
 	r.complete()
 	return r, nil

@@ -93,11 +93,3 @@ func (f *facts) here() (reading, *time.Location) {
 	}
 	return f.by, f.zone
 }
-
-// at is the instant that is named.
-func (f *facts) at() time.Time {
-	if f.By.IsZero() {
-		return f.FollowUp
-	}
-	return f.By
-}

@@ -126,7 +126,8 @@ func zoneByID(id string) *time.Location {
 		}
 		return nil
 	}
-	for parts := strings.Split(id, "/"); len(parts) > 0; parts = parts[1:] {
+	parts := strings.Split(id, "/")
+	for parts = parts[max(0, len(parts)-3):]; len(parts) > 0; parts = parts[1:] { // no name has more than three
 		if zone, err := time.LoadLocation(strings.Join(parts, "/")); err == nil && parts[0] != "" {
 			return zone
 		}
