@@ -27,6 +27,7 @@ type Options struct {
 	Connections  int             // 4: connections at most, and letters claimed at most
 	Rate         float64         // letters a second over all connections; 0: no limit
 	Pauses       []time.Duration // 1, 5, 15 min, 1, 2, 4 h: before the second, third, … attempt; the last one repeats
+	Troubles     []time.Duration // 1 s growing to 5 min: pauses of the whole outbox while the server gives no session
 	MaxAge       time.Duration   // 72 h: a letter older than this has no further attempt
 	IdleTimeout  time.Duration   // 60 s: a connection without work is closed after it
 	DrainTimeout time.Duration   // 25 s: what is on the wire when Run's context ends has this long to finish
@@ -57,6 +58,9 @@ func New(queue Queue, transport Transport, opts Options) *Outbox {
 	opts.DrainTimeout = cmp.Or(opts.DrainTimeout, 25*time.Second)
 	if len(opts.Pauses) == 0 {
 		opts.Pauses = []time.Duration{time.Minute, 5 * time.Minute, 15 * time.Minute, time.Hour, 2 * time.Hour, 4 * time.Hour}
+	}
+	if len(opts.Troubles) == 0 {
+		opts.Troubles = []time.Duration{time.Second, 2 * time.Second, 5 * time.Second, 10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute}
 	}
 	if opts.Log == nil {
 		opts.Log = slog.New(slog.DiscardHandler)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // worker is the goroutine of one connection. The connection is dialled with the first letter and kept for the next ones.
@@ -26,6 +27,7 @@ type result struct {
 	undialed bool  // err came from dialling
 	untried  bool
 	warm     bool // the worker's connection stands
+	took     time.Duration
 }
 
 // work carries letters until the channel is closed. Dialling ends with dialing, transactions with sending.
@@ -53,6 +55,7 @@ func (w *worker) work(dialing, sending context.Context, results chan<- result) {
 
 // carry makes one attempt.
 func (w *worker) carry(dialing, sending context.Context, d Delivery) result {
+	began := w.outbox.opts.Now()
 	r := result{worker: w.id, delivery: d}
 	var reply Reply
 	for {
@@ -81,7 +84,9 @@ func (w *worker) carry(dialing, sending context.Context, d Delivery) result {
 		break
 	}
 	r.warm = w.conn != nil
-	r.outcome = w.outbox.judge(r, reply, w.outbox.opts.Now())
+	now := w.outbox.opts.Now()
+	r.took = now.Sub(began)
+	r.outcome = w.outbox.judge(r, reply, now)
 	return r
 }
 
@@ -161,12 +166,15 @@ func readable(d time.Duration) string {
 	return d.String()
 }
 
-// redact shortens an address for logs: l…@example.com.
-func redact(addr string) string {
-	local, domain, ok := strings.Cut(addr, "@")
-	if !ok || local == "" {
-		return "…"
+// redact shortens the addresses in a text for logs: l…@example.com.
+func redact(text string) string {
+	words := strings.Fields(text)
+	for i, word := range words {
+		if at := strings.LastIndexByte(word, '@'); at > 0 {
+			start := strings.LastIndexAny(word[:at], `<("':;,=`) + 1
+			_, size := utf8.DecodeRuneInString(word[start:at])
+			words[i] = word[:start+size] + "…" + word[at:]
+		}
 	}
-	first := []rune(local)[0]
-	return string(first) + "…@" + domain
+	return strings.Join(words, " ")
 }
