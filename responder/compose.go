@@ -48,7 +48,7 @@ func (p *Policy) occasionOf(m *message.Message, d Decision, member *members.Memb
 	o := occasion{
 		Mailbox: p.Mailbox, Content: m.Hash,
 		ToName: to.Name, To: to.Addr, From: p.Address,
-		Subject:   message.TrimReply(m.Subject),
+		Subject:   message.BareSubject(m.Subject),
 		InReplyTo: m.MessageID, References: references(m),
 		Language: p.language(m, member), Offset: m.Offset,
 		Letter: "acknowledgement", Within: p.RespondWithin,
@@ -73,6 +73,23 @@ func (p *Policy) occasionOf(m *message.Message, d Decision, member *members.Memb
 		o.Letter = brief(p.Letters.Set(), o.Letter)
 	}
 	return o
+}
+
+// Plan is what an acknowledgement would say, for those who only ask.
+type Plan struct {
+	Language, Letter, Words string
+	Promise                 promise.Promise
+}
+
+// Plan tells what the acknowledgement of a message would be. Where nobody waits
+// there is only the language.
+func (p *Policy) Plan(m *message.Message, d Decision, member *members.Member, now time.Time) Plan {
+	if !d.Waits {
+		return Plan{Language: p.language(m, member)}
+	}
+	o := p.occasionOf(m, d, member)
+	pr := p.Schedule.Promise(now, o.Within)
+	return Plan{Language: o.Language, Letter: o.Letter, Promise: pr, Words: pr.Words(o.Language, o.zone(member))}
 }
 
 // match finds the first rule whose condition holds. A condition that fails to
@@ -165,7 +182,7 @@ func (p *Policy) compose(o *occasion, member *members.Member, now time.Time) (*s
 	}
 	token := p.Marker.token(p.Mailbox, o.Content)
 	mail := outbox.Mail{
-		FromName: p.Name, From: o.From, To: o.To, ToName: r.Name,
+		From: outbox.FormatAddress(p.Name, o.From), To: outbox.FormatAddress(o.ToName, o.To),
 		Subject:   subject(letter.Subject),
 		MessageID: messageID(token, o.From), Date: now,
 		InReplyTo: o.InReplyTo, References: o.References,
@@ -190,7 +207,7 @@ func (p *Policy) compose(o *occasion, member *members.Member, now time.Time) (*s
 	}
 	ack := &store.Ack{
 		From: p.envelope(o.From, token), To: o.To, MessageID: mail.MessageID, Bytes: raw,
-		Due: now.Add(p.Hold), StaleAt: pr.By, Occasion: memo,
+		Due: now.Add(p.Hold), StaleAt: pr.By, Occasion: memo, Letter: o.Letter,
 	}
 	if ack.StaleAt.IsZero() {
 		ack.StaleAt = now.Add(maxAckAge)
@@ -271,4 +288,36 @@ func callName(display string) string {
 		return ""
 	}
 	return display
+}
+
+// Sample renders a letter as a reader would get it now, for those who write
+// letters: a member, or with nil a stranger with a name. The language is the
+// member's or the first configured where none is given.
+func (p *Policy) Sample(letter, language string, member *members.Member, now time.Time) (*templates.Letter, error) {
+	l, ok := p.configured(language)
+	switch {
+	case ok:
+	case language != "":
+		l = language
+	case member != nil:
+		if l, ok = p.configured(member.Language); !ok {
+			l = p.Languages[0]
+		}
+	default:
+		l = p.Languages[0]
+	}
+	o := occasion{
+		Mailbox: p.Mailbox, From: p.Address, To: "jane@doe.example", ToName: "Jane Doe", Language: l,
+		Subject: "Is the second edition in yet?", Letter: letter, Within: p.RespondWithin,
+	}
+	if l == "zh" {
+		o.ToName, o.Subject = "陈晨", "第二版到货了吗"
+	}
+	if member != nil {
+		o.To, o.ToName = member.Email, member.Name
+	}
+	r := p.reader(&o, member)
+	pr := p.Schedule.Promise(now, o.Within)
+	r.Promise, r.Promised = pr.Words(l, o.zone(member)), !pr.By.IsZero()
+	return p.Letters.Set().Render(letter, l, r)
 }

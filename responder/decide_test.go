@@ -49,8 +49,8 @@ func shop(t testing.TB) *Policy {
 	}
 }
 
-// historyOf reads what a corpus message's .history file says of its writer.
-func historyOf(t *testing.T, file string) History {
+// writerOf reads what a corpus message's .history file says of its writer.
+func writerOf(t *testing.T, file string) History {
 	t.Helper()
 	b, err := os.ReadFile(file)
 	if os.IsNotExist(err) {
@@ -100,7 +100,7 @@ func TestDecideCorpus(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			h := historyOf(t, base+".history")
+			h := writerOf(t, base+".history")
 			m := message.Parse(raw)
 			d := Decide(m, h, p)
 			seen[d.Reason]++

@@ -51,6 +51,7 @@ type Options struct {
 // Event is what became of one arrival, for the mail log.
 type Event struct {
 	Mailbox      string
+	UID          uint32
 	Arrival      int64
 	Noticed      time.Time // when the server told of the message
 	At           time.Time // when the decision was committed
@@ -144,33 +145,51 @@ func (r *Responder) understand(f *mailbox.Fetched) (m *message.Message) {
 func (r *Responder) recall(ctx context.Context, pieces []piece, now time.Time) error {
 	queries := make([]store.Query, len(pieces))
 	for i := range pieces {
-		m := pieces[i].m
-		from := m.From.Key()
-		if r.policy.isForm(m) {
-			from = m.ReplyTo[0].Key()
-		}
-		queries[i] = store.Query{
-			Mailbox: r.policy.Mailbox, From: from, ThreadSubject: message.NormalSubject(m.Subject),
-			MessageID: m.MessageID, Refs: refs(m), Hash: m.Hash,
-		}
+		queries[i] = r.policy.query(pieces[i].m)
 	}
 	known, err := r.db.Histories(ctx, queries)
 	if err != nil {
 		return fmt.Errorf("mailbox %q: read the history of %d arrivals: %w", r.policy.Mailbox, len(pieces), err)
 	}
 	for i := range pieces {
-		k := &known[i]
-		h := History{Member: k.Member, Answered: k.Answered, Suppressed: k.Suppressed, Muted: k.Muted}
-		if k.ThreadAcknowledged {
-			h.FollowUp = "the thread has had its acknowledgement"
-		}
-		h.Stale = r.stale(pieces[i].fetched, pieces[i].m, now)
-		pieces[i].history, pieces[i].memberID = h, k.MemberID
+		p := &pieces[i]
+		p.history, p.memberID = historyOf(&known[i]), known[i].MemberID
+		p.history.Stale = r.stale(p.fetched, p.m, now)
 	}
 	return nil
 }
 
-// stale says why a message is too old to be acknowledged. INTERNALDATE is when
+// Recall reads what the ledger and the member list know about one message, and
+// the member's id.
+func Recall(ctx context.Context, db *store.DB, p *Policy, m *message.Message) (History, int64, error) {
+	known, err := db.Histories(ctx, []store.Query{p.query(m)})
+	if err != nil {
+		return History{}, 0, fmt.Errorf("mailbox %q: read the history of a message: %w", p.Mailbox, err)
+	}
+	return historyOf(&known[0]), known[0].MemberID, nil
+}
+
+// query asks the store about a message's author and thread.
+func (p *Policy) query(m *message.Message) store.Query {
+	from := m.From.Key()
+	if p.isForm(m) {
+		from = m.ReplyTo[0].Key()
+	}
+	return store.Query{
+		Mailbox: p.Mailbox, From: from, ThreadSubject: message.NormalSubject(m.Subject),
+		MessageID: m.MessageID, Refs: refs(m), Hash: m.Hash,
+	}
+}
+
+func historyOf(k *store.History) History {
+	h := History{Member: k.Member, Answered: k.Answered, Suppressed: k.Suppressed, Muted: k.Muted}
+	if k.ThreadAcknowledged {
+		h.FollowUp = "the thread has had its acknowledgement"
+	}
+	return h
+}
+
+// stale says why an arrival is too old to be acknowledged. INTERNALDATE is when
 // the server took the message in. After a UIDVALIDITY change the server may
 // have stamped old mail anew, so then the oldest of the message's own times
 // counts too.
@@ -186,10 +205,16 @@ func (r *Responder) stale(f *mailbox.Fetched, m *message.Message, now time.Time)
 			return "it was there before this mailbox was first watched"
 		}
 	}
-	if !came.IsZero() && now.Sub(came) > r.policy.BacklogAge {
-		return "it came " + now.Sub(came).Round(time.Hour).String() + " ago"
+	return r.policy.Stale(came, now)
+}
+
+// Stale says why a message that came at a time is too old to be acknowledged;
+// "" when it is not, or when nobody knows when it came.
+func (p *Policy) Stale(came, now time.Time) string {
+	if came.IsZero() || now.Sub(came) <= p.BacklogAge {
+		return ""
 	}
-	return ""
+	return "it came " + now.Sub(came).Round(time.Hour).String() + " ago"
 }
 
 // answer decides one piece and, where a person waits, makes the promise and
@@ -252,7 +277,7 @@ func (r *Responder) announce(pieces []piece, verdicts []store.Verdict) {
 			continue
 		}
 		e := Event{
-			Mailbox: r.policy.Mailbox, Arrival: v.Arrival, Noticed: p.fetched.Noticed, At: at,
+			Mailbox: r.policy.Mailbox, UID: p.fetched.UID, Arrival: v.Arrival, Noticed: p.fetched.Noticed, At: at,
 			From: p.decision.Author, Subject: p.m.Subject, Kind: p.decision.Kind, Reason: Reason(v.Reason),
 			Rule: p.decision.Rule, Evidence: p.decision.Evidence, Acknowledged: v.Acknowledged,
 			MessageID: p.m.MessageID, Language: p.language, Promise: p.promise,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -108,13 +109,13 @@ func (c *checker) servers(ctx context.Context, cfg *config.Config) {
 	}
 	var routes []route
 	for i := range cfg.Mailboxes {
-		routes = addRoute(routes, cfg.Mailboxes[i].SMTP, 0)
+		routes = addRoute(routes, &cfg.Mailboxes[i], 0)
 	}
 	for _, r := range routes {
 		ctx, cancel := context.WithTimeout(ctx, checkTimeout)
-		err := outbox.Check(ctx, r.smtp)
+		report, err := outbox.Check(ctx, r.smtp, r.senders...)
 		cancel()
-		c.found("smtp", r.smtp.Host, err, fmt.Sprintf("%s:%d takes mail from us", r.smtp.Host, r.smtp.Port))
+		c.found("smtp", r.smtp.Host, err, fmt.Sprintf("%s takes mail from %s", report.Address, strings.Join(r.senders, ", ")))
 	}
 }
 
@@ -142,4 +143,3 @@ func (c *checker) found(check, name string, err error, detail string) {
 		c.err = werr
 	}
 }
-

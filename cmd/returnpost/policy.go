@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/returnpost/returnpost/config"
 	"github.com/returnpost/returnpost/responder"
@@ -18,7 +20,7 @@ func openLetters(cfg *config.Config) (map[string]*templates.Library, error) {
 	for i := range cfg.Mailboxes {
 		mb := &cfg.Mailboxes[i]
 		if _, ok := libraries[mb.Letters]; !ok {
-			l, err := templates.Open(mb.Letters, cfg.FieldNames()...)
+			l, err := templates.Open(mb.Letters, templates.Fields(fieldsOf(cfg)))
 			if err != nil {
 				errs = append(errs, err)
 			}
@@ -35,6 +37,13 @@ func openLetters(cfg *config.Config) (map[string]*templates.Library, error) {
 		return nil, usageError{errors.Join(errs...)}
 	}
 	return libraries, nil
+}
+
+// fieldsOf are the further fields of members that letters may name.
+func fieldsOf(cfg *config.Config) func() []string {
+	return func() []string {
+		return append(slices.Sorted(maps.Keys(cfg.Fields)), "orders", "spent", "last_order")
+	}
 }
 
 // policyOf is what the configuration says of one mailbox, as the responder

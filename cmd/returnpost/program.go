@@ -92,7 +92,7 @@ func (p *Program) open(ctx context.Context) (err error) {
 		}
 		policy := policyOf(p.cfg, mb, p.letters[mb.Letters], marker, held)
 		p.policies[mb.Name] = policy
-		routes = addRoute(routes, mb.SMTP, held.Sending)
+		routes = addRoute(routes, mb, held.Sending)
 		box := responder.New(policy, p.db, responder.Options{
 			Started: held.Started, Now: p.now, Log: p.log, Tell: p.mail.Decided, Wake: p.wake,
 		})
@@ -101,7 +101,7 @@ func (p *Program) open(ctx context.Context) (err error) {
 		})
 	}
 	for _, r := range routes {
-		transport, err := outbox.NewTransport(r.smtp)
+		transport, err := outbox.NewTransport(r.smtp, outbox.Timeouts{})
 		if err != nil {
 			return err
 		}
@@ -117,21 +117,22 @@ func (p *Program) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// route is one way out: an SMTP server and the sendings that go through it.
+// route is one way out: an SMTP server and what goes through it.
 type route struct {
 	smtp     outbox.Config
 	sendings []int64
+	senders  []string // addresses that letters come from
 }
 
-// addRoute adds a mailbox's sending to the route of its SMTP server.
-func addRoute(routes []route, smtp outbox.Config, sending int64) []route {
+// addRoute adds a mailbox to the route of its SMTP server.
+func addRoute(routes []route, mb *config.Mailbox, sending int64) []route {
 	for i := range routes {
-		if reflect.DeepEqual(routes[i].smtp, smtp) {
-			routes[i].sendings = append(routes[i].sendings, sending)
+		if r := &routes[i]; reflect.DeepEqual(r.smtp, mb.SMTP) {
+			r.sendings, r.senders = append(r.sendings, sending), append(r.senders, mb.Address)
 			return routes
 		}
 	}
-	return append(routes, route{smtp, []int64{sending}})
+	return append(routes, route{mb.SMTP, []int64{sending}, []string{mb.Address}})
 }
 
 func (p *Program) wake() {
