@@ -44,7 +44,7 @@ func TestDialErrorsAreSentencesWithTheMend(t *testing.T) {
 		{"another name", mailtest.SMTPOptions{Security: "starttls", Authority: authority, Certificate: &other}, "starttls", nil, "for another name"},
 		{"no STARTTLS", mailtest.SMTPOptions{}, "starttls", nil, "does not offer STARTTLS"},
 		{"TLS to a plain port", mailtest.SMTPOptions{}, "tls", nil, "try smtp.security starttls"},
-		{"plain to a TLS port", mailtest.SMTPOptions{Security: "tls"}, "starttls", nil, "smtp.security"},
+		{"plain to a TLS port", mailtest.SMTPOptions{Security: "tls"}, "starttls", nil, "is silent at greeting: if smtp.port is 465 set smtp.security"},
 		{"a wrong password", mailtest.SMTPOptions{Security: "tls", Users: users}, "tls", wrong, "check smtp.username and smtp.password"},
 		{"no login offered", mailtest.SMTPOptions{}, "none", wrong, "offers no login"},
 		{"a refusing greeting", mailtest.SMTPOptions{Script: only(mailtest.StageGreeting, &mailtest.Reply{Code: 554, Text: "go away"})}, "none", nil, "refuses us at greeting: 554 5.0.0 go away"},
@@ -60,7 +60,11 @@ func TestDialErrorsAreSentencesWithTheMend(t *testing.T) {
 			if test.change != nil {
 				test.change(&cfg)
 			}
-			transport, err := NewTransport(cfg, quick)
+			var timeouts Timeouts
+			if strings.Contains(test.want, "silent") {
+				timeouts = quick
+			}
+			transport, err := NewTransport(cfg, timeouts)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -80,7 +84,7 @@ func TestDialToNobody(t *testing.T) {
 	}
 	cfg := Config{Host: "127.0.0.1", Port: l.Addr().(*net.TCPAddr).Port, Security: "none"}
 	l.Close()
-	transport, err := NewTransport(cfg, quick)
+	transport, err := NewTransport(cfg, Timeouts{})
 	if err != nil {
 		t.Fatal(err)
 	}

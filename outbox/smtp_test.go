@@ -16,7 +16,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // quick are timeouts for tests in which a server hangs.
-var quick = Timeouts{Dial: 200 * time.Millisecond, Command: 100 * time.Millisecond, Data: 100 * time.Millisecond, End: 100 * time.Millisecond, Quit: 100 * time.Millisecond}
+var quick = Timeouts{Dial: time.Second, Command: 200 * time.Millisecond, Data: 200 * time.Millisecond, End: 200 * time.Millisecond, Quit: 200 * time.Millisecond}
 
 func startSMTP(t testing.TB, opts mailtest.SMTPOptions) *mailtest.SMTP {
 	t.Helper()
@@ -166,7 +166,11 @@ func TestSendKnowsWhetherTheLetterWasComplete(t *testing.T) {
 			for _, alone := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, hang %v, one by one %v", stage, hang, alone), func(t *testing.T) {
 					s := startSMTP(t, mailtest.SMTPOptions{NoPipelining: alone, Script: only(stage, &mailtest.Reply{Cut: !hang, Hang: hang, Keep: true})})
-					c := session(t, settings(t, s, "none"), quick)
+					var timeouts Timeouts
+					if hang {
+						timeouts = quick
+					}
+					c := session(t, settings(t, s, "none"), timeouts)
 					_, err := c.Send(t.Context(), delivery())
 					var lost *Lost
 					var doubtful *Doubtful
