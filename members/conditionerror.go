@@ -125,6 +125,9 @@ func (s *scope) unknownName(name string) string {
 	if name == "now" {
 		return "now() is not available here: use member.days_since_joined, member.days_since_order or date(\"2026-12-31\")"
 	}
+	if name == "message" {
+		return "message is not known here: only the rules of the responder judge a message"
+	}
 	if slices.Contains(builtin.Names, name) {
 		return fmt.Sprintf("%s is not available in a condition; there are %s", name, list(builtins))
 	}

@@ -176,6 +176,12 @@ func setChoice(to *string, value string, among []string) error {
 	return nil
 }
 
+// CheckLanguage gives a BCP 47 tag in its canonical spelling, or says what is wrong with it.
+func CheckLanguage(tag string) (canonical string, err error) {
+	err = setLanguage(&canonical, tag)
+	return canonical, err
+}
+
 // setLanguage takes a BCP 47 tag, also with an underscore, in its canonical spelling.
 func setLanguage(to *string, value string) error {
 	if value == "" || value == "en" || value == "zh" {
