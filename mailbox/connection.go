@@ -259,7 +259,7 @@ func (c *connection) findNext(messages uint32) (next uint32, err error) {
 	err = c.command("tell its last message's number", small, func() error {
 		cmd := c.client.Fetch(imap.SeqSetNum(messages), &imap.FetchOptions{UID: true})
 		for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
-			if f, _ := collect(msg); f.UID > 0 {
+			if f, _ := c.collect(msg); f.UID > 0 {
 				next = f.UID + 1
 			}
 		}

@@ -37,7 +37,7 @@ func (c *connection) list(set imap.UIDSet, messages uint32) (items []item, err e
 	err = c.command("list what is new", small+512*int64(messages), func() error {
 		cmd := c.client.Fetch(set, options)
 		for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
-			if f, _ := collect(msg); f.UID != 0 {
+			if f, _ := c.collect(msg); f.UID != 0 {
 				items = append(items, item{uid: f.UID, seq: msg.SeqNum, known: f})
 			}
 		}
@@ -115,7 +115,7 @@ func (c *connection) fetch(items []item, bySequence bool) (got, error) {
 	err := c.command("give messages", size, func() error {
 		cmd := c.client.Fetch(set, options)
 		for msg := cmd.Next(); msg != nil; msg = cmd.Next() {
-			f, total := collect(msg)
+			f, total := c.collect(msg)
 			it := known[f.UID]
 			if it == nil {
 				continue
@@ -137,7 +137,7 @@ func (c *connection) fetch(items []item, bySequence bool) (got, error) {
 
 // collect reads one message's answer to the end, which releases the library's reader. total is how long the body was as
 // it came; Raw is nil if there was none, or not all of it.
-func collect(msg *imapclient.FetchMessageData) (f Fetched, total int64) {
+func (c *connection) collect(msg *imapclient.FetchMessageData) (f Fetched, total int64) {
 	for data := msg.Next(); data != nil; data = msg.Next() {
 		switch data := data.(type) {
 		case imapclient.FetchItemDataUID:
@@ -152,7 +152,12 @@ func collect(msg *imapclient.FetchMessageData) (f Fetched, total int64) {
 			}
 		case imapclient.FetchItemDataBodySection:
 			if data.Literal != nil {
-				f.Raw, total = readBody(data.Literal)
+				if f.Raw, total = readBody(data.Literal); f.Raw == nil {
+					// The library's reader goes on beside whoever reads the rest of a broken literal away, which Next does:
+					// two on one buffer. Let it come to its end first.
+					c.line.Close()
+					<-c.client.Closed()
+				}
 			}
 		}
 	}
@@ -164,8 +169,11 @@ func collect(msg *imapclient.FetchMessageData) (f Fetched, total int64) {
 func readBody(lit imap.LiteralReader) (raw []byte, total int64) {
 	raw = make([]byte, min(max(lit.Size(), 0), MaxRaw))
 	n, err := io.ReadFull(lit, raw)
-	rest, restErr := io.Copy(io.Discard, lit)
-	if total = int64(n) + rest; err != nil || restErr != nil || total != lit.Size() {
+	if err != nil {
+		return nil, int64(n)
+	}
+	rest, err := io.Copy(io.Discard, lit) // to the EOF that lets the library go on
+	if total = int64(n) + rest; err != nil || total != lit.Size() {
 		return nil, total
 	}
 	return raw, total

@@ -25,7 +25,7 @@ type Mischief struct {
 	Login     string           // LOGIN and AUTHENTICATE are answered with this line, "NO [UNAVAILABLE] later"
 }
 
-// Trick is what happens to one message's FETCH with a body.
+// Trick is what happens to the answer to one message's FETCH with a body, or with a date for TrickBadDate.
 type Trick string
 
 // The tricks.
@@ -179,7 +179,8 @@ func (w *imapWire) Write(p []byte) (int, error) {
 			break
 		}
 		w.unit, rest = append(w.unit, rest[:i+1]...), rest[i+1:]
-		if w.need = literal(w.unit[w.line:]); w.need > 0 {
+		if n, more := literal(w.unit[w.line:]); more {
+			w.need, w.line = n, len(w.unit)
 			continue
 		}
 		if err := w.send(w.unit, &mischief); err != nil {
@@ -190,18 +191,15 @@ func (w *imapWire) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// literal is the size of the literal that a line announces at its end.
-func literal(line []byte) int {
-	line, ok := bytes.CutSuffix(line, []byte("}\r\n"))
+// literal is the size of the literal that a line announces at its end, if it does.
+func literal(line []byte) (size int, ok bool) {
+	line, ok = bytes.CutSuffix(line, []byte("}\r\n"))
 	i := bytes.LastIndexByte(line, '{')
 	if !ok || i < 0 {
-		return 0
+		return 0, false
 	}
-	n, err := strconv.Atoi(string(line[i+1:]))
-	if err != nil {
-		return 0
-	}
-	return n
+	size, err := strconv.Atoi(string(line[i+1:]))
+	return size, err == nil
 }
 
 // send sends one whole response.
@@ -225,6 +223,10 @@ func (w *imapWire) send(unit []byte, m *Mischief) error {
 		w.dead = m.DeadIdle
 	case bytes.Contains(unit, []byte(" BODY[]<")):
 		return w.fetch(unit, m)
+	case bytes.Contains(unit, []byte(` INTERNALDATE "`)):
+		if uid := fetchUID.FindSubmatch(unit); uid != nil && m.trick(string(uid[1])) == TrickBadDate {
+			out = bytes.Replace(unit, []byte(`INTERNALDATE "`), []byte(`INTERNALDATE "yesterday `), 1)
+		}
 	}
 	_, err := w.stream.Write(out)
 	return err
@@ -252,6 +254,17 @@ func (w *imapWire) capabilities(unit []byte) []byte {
 	return []byte(strings.Replace(s, "CAPABILITY", "CAPABILITY"+add, 1))
 }
 
+var fetchUID = regexp.MustCompile(`^\* \d+ FETCH \(UID (\d+)`)
+
+// trick is what happens to the message with a UID.
+func (m *Mischief) trick(uid string) Trick {
+	n, err := strconv.ParseUint(uid, 10, 32)
+	if err != nil {
+		return ""
+	}
+	return m.UIDs[uint32(n)]
+}
+
 // fetchHead is the beginning of a FETCH response with a body, up to its literal.
 var fetchHead = regexp.MustCompile(`^\* (\d+) FETCH \(UID (\d+)((?: .*)?) BODY\[\]<0> \{\d+\}\r\n`)
 
@@ -264,12 +277,8 @@ func (w *imapWire) fetch(unit []byte, m *Mischief) error {
 	}
 	seq, uidText, items := string(head[1]), string(head[2]), string(head[3])
 	body := unit[len(head[0]) : len(unit)-len(")\r\n")]
-	uid, err := strconv.ParseUint(uidText, 10, 32)
-	if err != nil {
-		return fmt.Errorf("mailtest: a UID that is none: %w", err)
-	}
 	half := unit[:len(head[0])+len(body)/2]
-	switch m.UIDs[uint32(uid)] {
+	switch m.trick(uidText) {
 	case TrickCutNow:
 		return w.Close()
 	case TrickCut:
@@ -277,14 +286,12 @@ func (w *imapWire) fetch(unit []byte, m *Mischief) error {
 		return w.Close()
 	case TrickHang:
 		w.dead = true
-		_, err = w.stream.Write(half)
+		_, err := w.stream.Write(half)
 		return err
 	case TrickHide:
 		return nil
 	case TrickGarbage:
 		unit = fmt.Appendf(nil, "* %s FETCH (UID %s BODY[]<0> {oops}\r\n)\r\n", seq, uidText)
-	case TrickBadDate:
-		unit = bytes.Replace(unit, []byte(`INTERNALDATE "`), []byte(`INTERNALDATE "yesterday `), 1)
 	case TrickEmpty:
 		unit = fmt.Appendf(nil, "* %s FETCH (UID %s%s BODY[]<0> NIL)\r\n", seq, uidText, items)
 	default:
@@ -296,6 +303,6 @@ func (w *imapWire) fetch(unit []byte, m *Mischief) error {
 			unit = fmt.Appendf(nil, "* %s FETCH (BODY[]<0> {%d}\r\n%s%s UID %s)\r\n", seq, len(body), body, items, uidText)
 		}
 	}
-	_, err = w.stream.Write(unit)
+	_, err := w.stream.Write(unit)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/emersion/go-imap/v2"
@@ -18,6 +19,7 @@ type imapSession struct {
 	server  *IMAP
 	wire    *imapWire
 	user    *imapUser
+	mu      sync.Mutex                 // the library may close a session before its Idle has begun
 	folder  *folder                    // selected; nil if none
 	tracker *imapserver.SessionTracker // what this client was told of folder
 }
@@ -37,6 +39,8 @@ func (s *IMAP) newSession(c *imapserver.Conn) (imapserver.Session, *imapserver.G
 }
 
 func (ss *imapSession) Close() error {
+	ss.mu.Lock()
+	defer ss.mu.Unlock()
 	if ss.tracker != nil {
 		ss.tracker.Close()
 		ss.folder, ss.tracker = nil, nil
@@ -67,7 +71,9 @@ func (ss *imapSession) Select(name string, _ *imap.SelectOptions) (*imap.SelectD
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	ss.mu.Lock()
 	ss.folder, ss.tracker = f, f.tracker.NewSession()
+	ss.mu.Unlock()
 	flags := []imap.Flag{imap.FlagAnswered, imap.FlagFlagged, imap.FlagDeleted, imap.FlagSeen, imap.FlagDraft}
 	return &imap.SelectData{
 		Flags: flags, PermanentFlags: append(flags, imap.FlagWildcard),
@@ -183,7 +189,9 @@ func (ss *imapSession) Poll(w *imapserver.UpdateWriter, allowExpunge bool) error
 // Idle tells of changes as they come. The library's own loses one that comes between "+ idling" and its registration;
 // here the channel is taken before the look, so that nothing falls between.
 func (ss *imapSession) Idle(w *imapserver.UpdateWriter, stop <-chan struct{}) error {
-	folder, tracker := ss.folder, ss.tracker // the library may close the session before this returns
+	ss.mu.Lock()
+	folder, tracker := ss.folder, ss.tracker
+	ss.mu.Unlock()
 	if folder == nil {
 		<-stop
 		return nil
