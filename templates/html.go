@@ -28,7 +28,7 @@ const (
 type hand struct {
 	language  string
 	leading   string // the line height of running text
-	promise   string // and of the promise
+	promise   string // and of the promise, with how its lines are broken
 	upright   bool   // no italics
 	gap       int    // between paragraphs, px
 	direction string
@@ -36,7 +36,7 @@ type hand struct {
 }
 
 func handFor(language string) hand {
-	h := hand{language: language, leading: "1.55", promise: "1.4", gap: 18, direction: "ltr", start: "left"}
+	h := hand{language: language, leading: "1.55", promise: "1.4;text-wrap:balance", gap: 18, direction: "ltr", start: "left"}
 	switch base, _, _ := strings.Cut(language, "-"); base {
 	case "zh", "ja", "ko":
 		h.leading, h.promise, h.upright, h.gap = "1.7", "1.55", true, 18
@@ -98,7 +98,7 @@ func (w *htmlWriter) block(n *node) {
 		w.WriteString("</p>\n")
 	case thePromise:
 		// On a line of its own, a little larger, with air around it: what the letter is about.
-		w.printf(live("if $.Promise")+`<p class="ink" style="margin:28px 0;font-size:21px;line-height:%s;text-wrap:balance">`, w.hand.promise)
+		w.printf(live("if $.Promise")+`<p class="ink" style="margin:28px 0;font-size:21px;line-height:%s">`, w.hand.promise)
 		w.inlines(n.kids)
 		w.WriteString("</p>" + live("end") + "\n")
 	case heading:
