@@ -92,14 +92,13 @@ func (d *decoder) place(n *yaml.Node, value string, line, column int) (int, int)
 		at++
 	}
 	t := track{lines: d.lines, row: row, at: at, style: n.Style}
-	for i, r := range []rune(value) {
-		if i == before {
-			break
-		}
+	characters := []rune(value)
+	before = min(before, len(characters))
+	for _, r := range characters[:before] {
 		t.pass(r)
 	}
-	if before < len([]rune(value)) {
-		t.settle([]rune(value)[before])
+	if before < len(characters) {
+		t.settle(characters[before])
 	}
 	return t.row, t.at + 1
 }
@@ -110,13 +109,19 @@ type track struct {
 	row   int // from 1
 	at    int // in characters, from 0
 	style yaml.Style
+
+	split   int // the row that is split into characters
+	current []rune
 }
 
 func (t *track) line() []rune {
 	if t.row > len(t.lines) {
 		return nil
 	}
-	return []rune(strings.TrimRight(t.lines[t.row-1], "\r"))
+	if t.split != t.row {
+		t.split, t.current = t.row, []rune(strings.TrimRight(t.lines[t.row-1], "\r"))
+	}
+	return t.current
 }
 
 // settle moves over the blanks and line ends that stand in the file but not in the value, up to r.

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"unicode"
 
 	"go.yaml.in/yaml/v4"
@@ -32,6 +33,9 @@ type decoder struct {
 }
 
 func (d *decoder) report(line, column int, key, message string) {
+	if len(d.errors) == 10*maxErrors {
+		return // whatever this file is, it is no configuration
+	}
 	d.errors = append(d.errors, &Error{d.file, max(line, 1), max(column, 1), key, message})
 }
 
@@ -83,12 +87,11 @@ func (d *decoder) follow(n *yaml.Node, path string) (*yaml.Node, bool) {
 
 // field is one key of a struct.
 type field struct {
-	key    string
-	keyed  bool
-	tag    reflect.StructTag
-	value  []int // index in the struct
-	typ    reflect.Type
-	inline bool
+	key   string
+	keyed bool
+	tag   reflect.StructTag
+	value []int // index in the struct
+	typ   reflect.Type
 }
 
 // fieldsOf lists the keys of a struct, those of inlined structs among them, in the order of declaration.
@@ -152,6 +155,9 @@ func (d *decoder) pairs(n *yaml.Node, path string, known []string) map[string]*y
 		switch {
 		case key.Kind != yaml.ScalarNode:
 			d.fail(key, path, "a key must be a word")
+		case len(key.Value) > maxKey:
+			d.fail(key, path, "the key %q is too long", clip(key.Value))
+			continue
 		case lines[key.Value] > 0:
 			d.fail(key, join(path, key.Value), "this key is given twice, first in line %d: keep one of them", lines[key.Value])
 		case known != nil && !slices.Contains(known, key.Value):
@@ -173,7 +179,7 @@ func unknownKey(key, path string, known []string) string {
 		return fmt.Sprintf("there is no such key; did you mean %q?", near)
 	}
 	var elsewhere []string
-	for _, other := range Keys() {
+	for _, other := range allKeys() {
 		if parent, ok := strings.CutSuffix(other, "."+key); ok && len(elsewhere) < 3 {
 			elsewhere = append(elsewhere, parent)
 		} else if other == key {
@@ -353,6 +359,8 @@ func clip(s string) string {
 	}
 	return s
 }
+
+var allKeys = sync.OnceValue(Keys)
 
 // Keys are all keys there are, by their paths: mailboxes.NAME.imap.host, responder.rules.when. The names people
 // choose stand as NAME, languages as LANGUAGE, and days of the week as DAYS.

@@ -22,6 +22,7 @@ const (
 	maxFile  = 1 << 20
 	maxNodes = 100_000
 	maxDepth = 40
+	maxKey   = 200
 )
 
 // places are where the configuration is looked for when nothing says where it is.

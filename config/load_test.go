@@ -16,6 +16,7 @@ import (
 	"github.com/returnpost/returnpost/members"
 	"github.com/returnpost/returnpost/outbox"
 	"github.com/returnpost/returnpost/promise"
+	"github.com/returnpost/returnpost/responder"
 )
 
 func TestDefaults(t *testing.T) {
@@ -339,4 +340,11 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestMessageNames: a rule is checked with the names that the responder will give it.
+func TestMessageNames(t *testing.T) {
+	if diff := cmp.Diff(responder.ConditionNames(), messageNames); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -3,14 +3,12 @@ package members
 import (
 	"bufio"
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"slices"
 	"strings"
-	"unicode/utf16"
 	"unicode/utf8"
 
 	"golang.org/x/text/encoding/simplifiedchinese"
@@ -34,7 +32,7 @@ type Row struct {
 	Err     error             // a sentence
 }
 
-// ReadCSV reads a member list: RFC 4180 in UTF-8 (a byte order mark is allowed), GB18030 or UTF-16, with commas,
+// ReadCSV reads a member list: RFC 4180 in UTF-8 (a byte order mark is allowed) or GB18030, with commas,
 // semicolons or tabs, whichever the header uses. The header is required, its case does not matter, and it must have
 // email; the names returned are those of ColumnName, "" for a column without one. Rows are streamed and can be read once.
 // Empty lines are passed over. err is about the header or the first read; an error of a later read ends the rows as a Row.Err.
@@ -107,10 +105,7 @@ func openSheet(r io.Reader) (*sheet, error) {
 	if err != nil && err != io.EOF && len(start) == 0 {
 		return nil, fmt.Errorf("read the file: %w", err)
 	}
-	if bytes.HasPrefix(start, []byte{0xff, 0xfe}) || bytes.HasPrefix(start, []byte{0xfe, 0xff}) {
-		in = bufio.NewReaderSize(&utf16Reader{in: in}, sniffed)
-	}
-	if start, _ := in.Peek(3); string(start) == "\xef\xbb\xbf" {
+	if bytes.HasPrefix(start, []byte("\xef\xbb\xbf")) {
 		if _, err := in.Discard(3); err != nil {
 			return nil, fmt.Errorf("read the file: %w", err)
 		}
@@ -367,7 +362,7 @@ func (s *sheet) quoted(text string, at int, further [][]byte) (cell, line string
 // decode makes a line UTF-8. The encoding is settled by the first line that is not ASCII.
 func (s *sheet) decode(line []byte) (string, error) {
 	if bytes.IndexByte(line, 0) >= 0 {
-		return "", errors.New("the line holds a NUL byte: is this a CSV file?")
+		return "", errors.New("the line holds NUL bytes: save the file as CSV UTF-8, not as a workbook or Unicode text")
 	}
 	if ascii(line) {
 		return string(line), nil
@@ -386,46 +381,4 @@ func (s *sheet) decode(line []byte) (string, error) {
 		return "", errors.New("the line is neither UTF-8 nor GB18030: save the file as CSV UTF-8")
 	}
 	return string(text), nil
-}
-
-// utf16Reader turns UTF-16 with a byte order mark, which spreadsheets call Unicode text, into UTF-8.
-type utf16Reader struct {
-	in      *bufio.Reader
-	order   binary.ByteOrder
-	high    rune // a high surrogate waiting for its other half
-	pending []byte
-}
-
-func (u *utf16Reader) Read(p []byte) (int, error) {
-	n := 0
-	for {
-		k := copy(p[n:], u.pending)
-		u.pending = u.pending[k:]
-		if n += k; n > 0 && (len(p)-n < utf8.UTFMax || u.in.Buffered() < 2) {
-			return n, nil
-		}
-		var unit [2]byte
-		if _, err := io.ReadFull(u.in, unit[:]); err != nil {
-			if err == io.ErrUnexpectedEOF {
-				err = io.EOF
-			}
-			return n, err
-		}
-		if u.order == nil {
-			u.order = binary.BigEndian
-			if unit[0] == 0xff {
-				u.order = binary.LittleEndian
-			}
-			continue
-		}
-		r := rune(u.order.Uint16(unit[:]))
-		switch {
-		case u.high != 0:
-			r, u.high = utf16.DecodeRune(u.high, r), 0
-		case utf16.IsSurrogate(r):
-			u.high = r
-			continue
-		}
-		u.pending = utf8.AppendRune(u.pending[:0], r)
-	}
 }
