@@ -171,8 +171,11 @@ func parseMailbox(s, charset string) (Address, bool) {
 	if addr, ok := cleanAddr(plain); ok {
 		return Address{phrase(charset, comment), addr}, true
 	}
+	if strings.IndexByte(plain, '<') >= 0 {
+		return Address{}, false
+	}
 	for _, word := range strings.Fields(plain) {
-		if addr, ok := cleanAddr(strings.Trim(word, "<>,;")); ok {
+		if addr, ok := cleanAddr(strings.Trim(word, ">,;")); ok {
 			name, _, _ := strings.Cut(plain, word)
 			return Address{phrase(charset, name, comment), addr}, true
 		}
@@ -236,6 +239,8 @@ func validDomain(s string) bool {
 	})
 }
 
+var withoutAngles = strings.NewReplacer("<", "", ">", "")
+
 // phrase reads a display name, the first of its candidates that is not blank: quotes go, encoded words are decoded.
 func phrase(charset string, candidates ...string) string {
 	for _, s := range candidates {
@@ -245,7 +250,7 @@ func phrase(charset string, candidates ...string) string {
 		if len(name) > 2 && strings.HasPrefix(name, `"`) && strings.HasSuffix(name, `"`) { // quotes that were encoded along
 			name = name[1 : len(name)-1]
 		}
-		if name = strings.Trim(name, "' ,;<>"); name != "" {
+		if name = strings.Trim(withoutAngles.Replace(name), "' ,;"); name != "" {
 			return capRunes(name, 200)
 		}
 	}

@@ -79,7 +79,7 @@ func TestHostileMessagesAreQuick(t *testing.T) {
 	for name, raw := range hostileMails() {
 		start := time.Now()
 		m := Parse(raw)
-		if d := time.Since(start); d > 2*time.Second { // they take tens of milliseconds; the race detector and a busy machine take their share
+		if d := time.Since(start); d > 10*time.Second { // they take milliseconds; the race detector and a busy machine take their share
 			t.Errorf("%s took %v", name, d)
 		} else {
 			t.Logf("%s: %v", name, d.Round(100*time.Microsecond))

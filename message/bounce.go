@@ -2,6 +2,7 @@ package message
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"regexp"
 	"slices"
@@ -14,41 +15,42 @@ type Bounce struct {
 	Recipient string // the address we wrote to, where the report tells it
 	Status    string // "5.1.1" (RFC 3463); "5.0.0" or "4.0.0" where only the class is known
 	Action    string // "failed", "delayed", "delivered", "relayed", "expanded" (RFC 3464 §2.3.3)
-	Reason    string // "user-unknown", "mailbox-full", … (see reason.go)
+	Reason    string // "user-unknown", "mailbox-full", … (see words.go)
 	Permanent bool   // the address is dead: no such user or host, or disabled
 }
 
-// Complaint is what a feedback report says.
+// Complaint is what a feedback report says. Types other than "abuse" and "opt-out" are no complaint of a reader: "auth-failure", "fraud",
+// "virus", "not-spam" (RFC 5965 §7.3, RFC 6430).
 type Complaint struct{ Recipient, Type string }
 
-const maxRecipients = 100 // of one report
+const (
+	maxRecipients = 100      // of one report
+	maxReport     = 16 << 10 // bytes of its words
+)
 
-// readBounce returns a bounce's recipients, at least one; nil if the message is no bounce. A delivery-status part settles it (RFC 3464).
-// The forms without one are recognised by a robot as the sender together with a subject or wording of theirs; either alone would also
-// find the person who forwards a bounce, or asks about one.
+// readBounce returns a bounce's recipients, at least one; nil if the message is no bounce. A delivery-status part settles it (RFC 3464),
+// unless a person forwards it. The forms without one are recognised by their sender together with their words.
 func readBounce(m *Message, root *part) []Bounce {
-	if notice, ok := readNotice(m); ok {
-		return notice.bounces()
+	if n := readNotice(m); n != nil {
+		return n.bounces()
 	}
 	dsn := root.find("message/delivery-status", "message/global-delivery-status")
-	robot := robotSender(m)
 	switch {
-	case dsn != nil:
+	case dsn != nil && (root.media == "multipart/report" || !LooksLikeReply(m.Subject)):
 	case root.media == "multipart/report" && strings.EqualFold(root.params["report-type"], "delivery-status"):
 	case m.header.get("X-Failed-Recipients") != "":
-	case robot == daemon:
-	case robot == suspect && outOfOffice(m, root).rule == "" && (bounceSubject(m.Subject) || bounceWording(m.Text)):
-	default:
+	case !soundsLikeBounce(m):
 		return nil
 	}
 	r := report{m: m, root: root}
 	r.text, r.original = cutOriginal(m.Text)
-	r.delayed = containsAny(strings.ToLower(m.Subject+"\n"+capBytes(r.text, 16<<10)), delayedWordings)
+	r.text = capBytes(r.text, maxReport)
+	r.delayed = containsAny(strings.ToLower(m.Subject+"\n"+r.text), delayedWordings)
 	var found []Bounce
 	if dsn != nil {
 		found = r.fromFields(string(dsn.decoded(maxText)))
-	} else if reportFields.MatchString(m.Text) { // a report's fields, but as plain text
-		found = r.fromFields(m.Text[reportFields.FindStringIndex(m.Text)[0]:])
+	} else if at := reportFields.FindStringIndex(capBytes(m.Text, 2*maxReport)); at != nil { // a report's fields, but as plain text
+		found = r.fromFields(m.Text[at[0]:])
 	}
 	if len(found) == 0 {
 		found = r.fromText()
@@ -72,59 +74,36 @@ func bounceEvidence(m *Message, root *part) seen {
 	return seen{"From", m.header.get("From"), "non-standard bounce"}
 }
 
-// How surely a sender is a mail system: suspects need a bounce's words as well.
-const (
-	human = iota
-	suspect
-	daemon
-)
-
-func robotSender(m *Message) int {
-	local := strings.ToLower(m.From.Local())
-	path, _, _ := strings.Cut(strings.ToLower(m.ReturnPath), "@")
-	switch from := strings.ToLower(m.header.get("From")); {
-	case daemonName(local), m.From.Addr == "" && daemonName(strings.Trim(from, "<>\" ")):
-		return daemon
-	case m.HasReturnPath && m.ReturnPath == "", daemonName(path), path == "double-bounce", isSystem(local), strings.Contains(local, "postmaster"),
-		strings.Contains(from, "mail delivery s"), strings.Contains(from, "mail system"), strings.Contains(from, "system administrator"),
-		local == "system" || local == "sysadmin" || local == "admin" && bounceSubject(m.Subject):
-		return suspect
+// soundsLikeBounce recognises the forms that follow no standard. Nobody but a mail system is called MAILER-DAEMON; a postmaster, or mail from
+// nowhere, must speak of a bounce in subject or text; other robots (parcel services write of failed deliveries too) must also quote
+// an SMTP reply, and so must those that look like people, who may not have written anything before it either.
+func soundsLikeBounce(m *Message) bool {
+	if outOfOffice(m, nil).rule != "" {
+		return false
 	}
-	return human
+	local, from := strings.ToLower(m.From.Local()), strings.ToLower(decodeLine(m.header.get("From"), m.charset))
+	path, _, _ := strings.Cut(strings.ToLower(m.ReturnPath), "@")
+	subject, text := bounceSubject(m.Subject), capBytes(m.Text, 4<<10)
+	wording := func(text string) bool { return containsAny(strings.ToLower(text), bounceWordings) }
+	switch {
+	case daemonName(local), m.From.Addr == "" && daemonName(strings.Trim(from, "<>\" ")):
+		return true
+	case strings.Contains(local, "postmaster"), strings.Contains(local, "post_master"), daemonName(path), path == "double-bounce", m.HasReturnPath && path == "",
+		containsAny(from, mailSystems):
+		return subject || wording(text)
+	case isSystem(local), local == "system", local == "admin", local == "bounce":
+		return (subject || wording(text)) && smtpReply.MatchString(text)
+	}
+	return subject && !LooksLikeReply(m.Subject) && len(m.InReplyTo) == 0 && wording(capBytes(text, 160)) && smtpReply.MatchString(text)
 }
+
+var smtpReply = regexp.MustCompile(`(?m)(?:^|[^\d.])(?:[45]\d\d[ -]|[45]\.\d\.\d{1,3}\b)`)
 
 func daemonName(local string) bool {
 	return local == "mailer-daemon" || local == "mailerdaemon" || local == "mail-daemon" || local == "mailer_daemon"
 }
 
-var bounceSubjects = []string{
-	"undeliver", "mail delivery failed", "mail delivery failure", "mail delivery system", "mail delivery status", "mail delivery error", "mail delivery problem",
-	"delivery status notification", "delivery notification", "delivery failure", "delivery failed", "delivery report", "delivery problem", "delivery delay",
-	"delivery error", "delivery has", "failure notice", "failed to deliver", "failure delivery", "returned mail", "returned message", "returned email",
-	"returning message", "returned to sender", "mail failure", "mail system error", "nondeliver", "non-deliver", "non deliver", "not delivered", "could not be delivered",
-	"could not send", "could not deliver", "can't be delivered", "cannot be delivered", "postmaster notify", "delayed mail", "rejected mail", "bounce",
-	"unzustellbar", "nicht zugestellt", "nicht zustellbar", "zustellung", "échec de la remise", "non remis", "non distribu", "no se puede entregar", "no entregado",
-	"devuelto", "mancata consegna", "não entregue", "devolvid", "niet bezorg", "onbestelbaar", "не доставлен", "недоставлен",
-	"配信不能", "配信エラー", "送信できません", "不達", "退信", "退件", "投递失败", "发送失败", "無法傳送", "投递状态", "无法投递", "无法送达", "无法传递", "未送达", "未传递",
-	"未送達", "未能送达", "被退回", "無法傳遞", "無法投遞", "傳送失敗", "傳遞失敗", "寄送失敗", "传递失败", "投递延迟", "延迟投递", "传递已延迟",
-}
-
 func bounceSubject(s string) bool { return containsAny(strings.ToLower(s), bounceSubjects) }
-
-var bounceWordings = []string{
-	"could not be delivered to", "unable to deliver", "wasn't able to deliver", "was not delivered to", "wasn't delivered to", "did not reach the following recipient",
-	"could not deliver", "couldn't be delivered", "delivery to the following recipient", "delivery has failed", "error while attempting to deliver", "undeliverable to",
-	"the following recipient(s) could not be reached", "failed permanently", "error message below", "not relayed to", "your message cannot be delivered",
-	"邮件被退回", "退信原因", "无法送达", "无法投递", "投递失败", "发送失败", "未能送达", "无法发送到", "無法傳遞", "無法送達",
-}
-
-func bounceWording(text string) bool {
-	return containsAny(strings.ToLower(capBytes(text, 4<<10)), bounceWordings)
-}
-
-func containsAny(s string, words []string) bool {
-	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(s, w) })
-}
 
 // report is a bounce being read.
 type report struct {
@@ -231,11 +210,6 @@ func (r *report) judge(b *Bounce, reason, words string) {
 	b.Permanent = dead(b, words)
 }
 
-var delayedWordings = []string{
-	"(delay)", "(delayed)", "warning message only", "will be retried", "will retry", "delivery is delayed", "has been delayed", "not yet been delivered", "could not yet be delivered",
-	"still being attempted", "will keep trying", "continue to try", "wird verzögert", "延迟投递", "投递延迟", "已延迟", "将继续尝试", "继续重试", "继续投递", "稍后重试",
-}
-
 var replyCode = regexp.MustCompile(`(?:^|[^\d.])([45])\d\d(?:[ :-]|$)`)
 
 func statusIn(words string) string {
@@ -268,7 +242,7 @@ func (r *report) fromText() (out []Bounce) {
 		}
 		reason := reasonOf(words, statusIn(strings.ToLower(words)))
 		if reason == "other" && len(recipients) == 1 {
-			words = r.m.Subject + "\n" + capBytes(r.text, 16<<10)
+			words = r.m.Subject + "\n" + r.text
 			reason = reasonOf(words, statusIn(words))
 		}
 		b := Bounce{Recipient: recipient}
@@ -277,12 +251,6 @@ func (r *report) fromText() (out []Bounce) {
 	}
 	return out
 }
-
-// Lines whose addresses are not the recipients.
-var notRecipients = []string{"mail from", "from:", "from <", "sent by", "sender", "contact", "support", "please", "help", "message-id", "reply-to", "return-path", "http", "generated from"}
-
-// What goes before the list of recipients.
-var announcements = []string{"following recipient", "following address", "not delivered to:", "could not be delivered to"}
 
 // namedRecipients finds who the report is about and where its words begin to speak of each: by the field that names them, by the addresses in
 // the text that are not our own, or by whom the returned message was for.
@@ -302,19 +270,18 @@ func (r *report) namedRecipients() (names []string, at []int) {
 	own := func(addr string) bool {
 		return slices.ContainsFunc(r.m.To, func(a Address) bool { return strings.EqualFold(a.Addr, addr) }) || strings.EqualFold(addr, r.m.From.Addr)
 	}
-	text := capBytes(r.text, 16<<10)
 	announced := 0 // where the list of recipients begins
 	for _, a := range announcements {
-		announced = max(announced, strings.Index(text, a))
+		announced = max(announced, strings.Index(r.text, a))
 	}
-	for pass := range 3 { // addresses of the list, then others, our own only if there are no others
-		for _, span := range textAddress.FindAllStringIndex(text, maxRecipients) {
+	for pass := range 2 { // addresses of the list, or else any, but never our own
+		for _, span := range textAddress.FindAllStringIndex(r.text, maxRecipients) {
 			if pass == 0 && span[0] < announced {
 				continue
 			}
 			addr, start := strings.TrimRight(r.text[span[0]:span[1]], "."), lineStart(r.text, span[0])
 			before := strings.ToLower(r.text[start:span[0]])
-			if (pass == 2 || !own(addr)) && !containsAny(before, notRecipients) {
+			if !own(addr) && !containsAny(before, notRecipients) {
 				add(addr, start)
 			}
 		}
@@ -362,25 +329,20 @@ func (r *report) wordsAbout(recipient string) string {
 	return r.text
 }
 
-var originalStarts = []string{
-	"copy of the message", "copy of your message", "original message", "the header of the original", "unsent message follows", "message headers follow", "returned message",
-	"copy of the message header", "message header follows", "邮件原文", "原始邮件", "原邮件", "原信",
-}
-
 // cutOriginal parts a report's words from the message that it returns under them.
 func cutOriginal(text string) (words, original string) {
 	for at := 0; at < len(text); {
 		line, _, _ := strings.Cut(text[at:], "\n")
 		lower := strings.ToLower(strings.TrimSpace(line))
-		ruled := strings.HasPrefix(lower, "-") || strings.HasSuffix(lower, ":") || strings.HasSuffix(lower, "follow.") || strings.HasSuffix(lower, "follows.")
-		if at > 0 && (strings.HasPrefix(lower, "received:") || strings.HasPrefix(lower, "return-path:")) || len(lower) < 120 && ruled && containsAny(lower, originalStarts) {
-			_, after, _ := strings.Cut(text[at:], "\n")
-			if strings.HasPrefix(lower, "received:") || strings.HasPrefix(lower, "return-path:") {
-				after = text[at:]
-			}
-			return text[:at], strings.TrimLeftFunc(after, unicode.IsSpace)
+		if at > 0 && (strings.HasPrefix(lower, "received:") || strings.HasPrefix(lower, "return-path:")) {
+			return text[:at], text[at:]
 		}
-		at += len(line) + 1
+		next := min(at+len(line)+1, len(text))
+		ruled := strings.HasPrefix(lower, "-") || strings.HasSuffix(lower, ":") || strings.HasSuffix(lower, "follow.") || strings.HasSuffix(lower, "follows.")
+		if ruled && len(lower) < 120 && containsAny(lower, originalStarts) {
+			return text[:at], strings.TrimLeftFunc(text[next:], unicode.IsSpace)
+		}
+		at = next
 	}
 	return text, ""
 }
@@ -408,49 +370,49 @@ type notice struct {
 	} `json:"delivery"`
 }
 
-func readNotice(m *Message) (n notice, ok bool) {
-	text := strings.TrimSpace(m.Text)
-	if !strings.HasPrefix(text, `{`) || !strings.Contains(text[:min(len(text), 300)], `"Type"`) && !strings.Contains(text[:min(len(text), 300)], `Type":"`) {
-		return n, false
+// readNotice returns nil if the message is no such notice. Lines of the JSON may be folded anywhere.
+func readNotice(m *Message) *notice {
+	text := strings.ReplaceAll(strings.TrimSpace(m.Text), "\n", "")
+	if !strings.HasSuffix(m.From.Domain(), ".amazonaws.com") || !strings.HasPrefix(text, "{") {
+		return nil
 	}
-	text = strings.ReplaceAll(text, "\n", "") // lines were folded anywhere
-	if json.NewDecoder(strings.NewReader(text)).Decode(&n) != nil || n.Type+n.EventType == "" {
-		return n, false
+	n := &notice{}
+	if json.NewDecoder(strings.NewReader(text)).Decode(n) != nil || n.Type+n.EventType == "" {
+		return nil
 	}
-	return n, true
+	return n
 }
 
-func (n notice) bounces() (out []Bounce) {
+func (n *notice) bounces() (out []Bounce) {
 	for _, r := range n.Bounce.Recipients[:min(len(n.Bounce.Recipients), maxRecipients)] {
-		b := Bounce{Recipient: r.Address, Action: r.Action, Status: r.Status}
-		(&report{m: &Message{}}).judge(&b, reasonOf(r.Words, r.Status), r.Words)
+		addr, _ := cleanAddr(r.Address)
+		b := Bounce{Recipient: addr, Action: firstWord(oneLine(r.Action)), Status: statusIn(r.Status)}
+		(&report{m: &Message{}}).judge(&b, reasonOf(r.Words, b.Status), r.Words)
 		out = append(out, b)
 	}
 	for _, r := range n.Delivery.Recipients[:min(len(n.Delivery.Recipients), maxRecipients)] {
-		out = append(out, Bounce{Recipient: r, Status: "2.0.0", Action: "delivered", Reason: "other"})
+		addr, _ := cleanAddr(r)
+		out = append(out, Bounce{Recipient: addr, Status: "2.0.0", Action: "delivered", Reason: "other"})
 	}
 	return out
 }
 
 // readComplaint reads a feedback report (RFC 5965), Amazon's form of it, or Hotmail's, which is a bare copy of the mail complained about.
 func readComplaint(m *Message, root *part) *Complaint {
-	if n, ok := readNotice(m); ok && len(n.Complaint.Recipients) > 0 {
-		kind := n.Complaint.Type
-		if kind == "" {
-			kind = "abuse"
-		}
-		return &Complaint{n.Complaint.Recipients[0].Address, kind}
+	if n := readNotice(m); n != nil && len(n.Complaint.Recipients) > 0 {
+		addr, _ := cleanAddr(n.Complaint.Recipients[0].Address)
+		return &Complaint{addr, cmp.Or(strings.ToLower(firstWord(oneLine(n.Complaint.Type))), "abuse")}
 	}
 	r := report{m: m, root: root}
 	p := root.find("message/feedback-report")
-	if p == nil {
+	if p == nil || root.media != "multipart/report" && LooksLikeReply(m.Subject) {
 		if strings.HasPrefix(strings.ToLower(m.Subject), "complaint about message from") && m.From.Key() == "staff@hotmail.com" {
 			return &Complaint{r.guessRecipient(), "abuse"}
 		}
 		return nil
 	}
 	h, _ := scanHeader(p.decoded(maxText), false)
-	c := &Complaint{Type: strings.ToLower(firstWord(h.get("Feedback-Type")))}
+	c := &Complaint{Type: cmp.Or(strings.ToLower(firstWord(oneLine(h.get("Feedback-Type")))), "abuse")}
 	for _, name := range []string{"Original-Rcpt-To", "Removal-Recipient"} { // RFC 5965 §3.2
 		if a := parseAddresses(nil, h.get(name), ""); c.Recipient == "" && len(a) > 0 {
 			c.Recipient = a[0].Addr

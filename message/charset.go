@@ -84,7 +84,8 @@ func guess(s string) string {
 			good++
 		}
 	}
-	if good > 4*bad { // UTF-8 that was cut or spoiled somewhere
+	cut := len(strings.TrimRightFunc(s, func(r rune) bool { return r == utf8.RuneError }))
+	if good > 4*bad || good > 0 && len(s)-cut < utf8.UTFMax && utf8.ValidString(s[:cut]) { // UTF-8 that was cut or spoiled somewhere
 		return strings.ToValidUTF8(s, "\uFFFD")
 	}
 	out, err := guessEncoding(s).NewDecoder().String(s)

@@ -227,14 +227,12 @@ func withoutComments(s string) string {
 // lower case. Missing quotes and semicolons are forgiven.
 func parameters(v string) map[string]string {
 	type piece struct {
-		n     int
-		value string
+		n              int
+		value, charset string
 	}
-	out := map[string]string{}
-	var long map[string][]piece
+	out, long := map[string]string{}, map[string][]piece{}
 	v = v[:min(len(v), 8<<10)]
-	i := strings.IndexAny(v, "; \t")
-	for i >= 0 && i < len(v) {
+	for i := strings.IndexAny(v, "; \t"); i >= 0 && i < len(v); {
 		v = strings.TrimLeft(v[i:], "; \t")
 		eq := strings.IndexByte(v, '=')
 		if eq < 0 {
@@ -244,20 +242,24 @@ func parameters(v string) map[string]string {
 			i = semi
 			continue
 		}
-		key, value, used := strings.ToLower(strings.TrimSpace(v[:eq])), "", 0
-		value, used = cutValue(v[eq+1:])
-		i = eq + 1 + used
+		p := piece{}
+		key := strings.ToLower(strings.TrimSpace(v[:eq]))
+		p.value, i = cutValue(v[eq+1:])
+		i += eq + 1
 		name, index, numbered := strings.Cut(strings.TrimSuffix(key, "*"), "*")
-		if strings.HasSuffix(key, "*") {
-			value = unescapeParameter(value)
-		}
-		if n, err := strconv.Atoi(index); numbered && err == nil && len(long[name]) < 100 {
-			if long == nil {
-				long = map[string][]piece{}
+		if strings.HasSuffix(key, "*") { // charset'language'%41%42, of which later pieces have only the end
+			if parts := strings.SplitN(p.value, "'", 3); len(parts) == 3 {
+				p.charset, p.value = parts[0], parts[2]
 			}
-			long[name] = append(long[name], piece{n, value})
-		} else if _, twice := out[name]; !twice && len(out) < 100 {
-			out[name] = value
+			p.value = unescapeHex(p.value, '%')
+		}
+		if n, err := strconv.Atoi(index); numbered && err == nil || strings.HasSuffix(key, "*") {
+			p.n = n
+			if len(long[name]) < 100 {
+				long[name] = append(long[name], p)
+			}
+		} else if _, twice := out[name]; !twice {
+			out[name] = p.value
 		}
 	}
 	for name, pieces := range long {
@@ -266,7 +268,7 @@ func parameters(v string) map[string]string {
 		for _, p := range pieces {
 			whole += p.value
 		}
-		out[name] = whole
+		out[name] = toUTF8(whole, pieces[0].charset)
 	}
 	return out
 }
@@ -293,18 +295,20 @@ func cutValue(s string) (value string, used int) {
 	return b.String(), start + min(i+1, len(s))
 }
 
-// unescapeParameter decodes charset'language'%41%42 (RFC 2231 §4); later pieces of a long value have no charset in front.
-func unescapeParameter(v string) string {
-	charset, text := "", v
-	if parts := strings.SplitN(v, "'", 3); len(parts) == 3 {
-		charset, text = parts[0], parts[2]
-	}
-	return toUTF8(unescapeHex(text, '%'), charset)
-}
-
 // messageIDs finds the ids in brackets, blanks within them removed; a value that is a single bare id gets its brackets. Of very many,
 // the first (the thread's root) and the last are kept.
 func messageIDs(v string) (ids []string) {
+	add := func(id string) {
+		id = strings.Map(func(r rune) rune {
+			if unicode.IsSpace(r) || unicode.IsControl(r) || r == '<' {
+				return -1
+			}
+			return r
+		}, id)
+		if id != "" && len(id) <= 998 && utf8.ValidString(id) {
+			ids = append(ids, "<"+id+">")
+		}
+	}
 	for rest := v; ; {
 		start := strings.IndexByte(rest, '<')
 		if start < 0 {
@@ -314,20 +318,11 @@ func messageIDs(v string) (ids []string) {
 		if end < 0 {
 			break
 		}
-		id := strings.Map(func(r rune) rune {
-			if unicode.IsSpace(r) || unicode.IsControl(r) || r == '<' {
-				return -1
-			}
-			return r
-		}, rest[start+1:start+end])
-		if id != "" && len(id) <= 998 && utf8.ValidString(id) {
-			ids = append(ids, "<"+id+">")
-		}
+		add(rest[start+1 : start+end])
 		rest = rest[start+end+1:]
 	}
-	if v = strings.TrimSpace(v); len(ids) == 0 && len(v) <= 998 && utf8.ValidString(v) &&
-		strings.ContainsRune(v, '@') && !strings.ContainsAny(v, "<> \t\x7f") {
-		ids = append(ids, "<"+oneLine(v)+">")
+	if v = strings.TrimSpace(v); len(ids) == 0 && strings.ContainsRune(v, '@') && !strings.ContainsAny(v, "<> \t") {
+		add(v)
 	}
 	if len(ids) > maxIDs {
 		ids = append(ids[:1:1], ids[len(ids)-maxIDs+1:]...)

@@ -17,17 +17,6 @@ var scripts = map[string]*unicode.RangeTable{
 	"bn": unicode.Bengali, "ta": unicode.Tamil, "te": unicode.Telugu, "ka": unicode.Georgian, "hy": unicode.Armenian,
 }
 
-// Words so common that a few of them tell a language in a line too short for statistics.
-var commonWords = map[string]map[string]bool{
-	"en": wordSet("the and is are you your my i we it this that have has not for with when what where please hello hi dear thanks can could would order"),
-	"de": wordSet("der die das und ist sind ich wir sie mein meine nicht ein eine mit für wann wo wie bitte hallo danke kann können habe bestellung"),
-	"fr": wordSet("le la les et est je nous vous mon ma mes pas un une avec pour quand où bonjour merci commande est-ce avez c'est votre"),
-	"es": wordSet("el la los y es yo mi mis no un una con para cuándo dónde hola gracias pedido está por favor que mi quiero"),
-	"it": wordSet("il lo la e è sono mio mia non un una con per quando dove ciao grazie ordine buongiorno che vorrei"),
-	"pt": wordSet("o os as e é eu meu minha não um uma com para quando onde olá obrigado obrigada pedido que gostaria"),
-	"nl": wordSet("de het en is ik wij mijn niet een met voor wanneer waar hallo bedankt kan bestelling graag"),
-}
-
 const (
 	languageSample = 2000 // bytes that are looked at
 	fewLetters     = 40   // a text shorter than this asks its subject too
@@ -113,7 +102,7 @@ func decide(text string, candidates []string) string {
 			}
 		}
 	}
-	if len(allowed) < 2 {
+	if len(allowed) < 2 || len(text) < 20 {
 		return ""
 	}
 	info := whatlanggo.DetectWithOptions(text, whatlanggo.Options{Whitelist: allowed})

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"slices"
 	"strings"
 	"unicode"
 )
@@ -147,37 +146,19 @@ func autoReply(m *Message, root *part) seen {
 	return seen{}
 }
 
-// Beginnings of subjects that responders write, in lower case. Only the beginning counts: "Re: Automatic reply" is a person's answer to one.
-var officePrefixes = []string{
-	"automatic reply", "automated reply", "automatic response", "automated response", "auto reply", "auto-reply", "autoreply", "auto response", "auto-response",
-	"autoresponse", "autoresponder", "out of office", "out of the office", "out-of-office", "vacation reply", "vacation message", "away from my mail",
-	"自动回复", "自动答复", "自動回覆", "自動回復", "休假", "外出自动回复", "不在办公室",
-	"automatische antwort", "abwesenheitsnotiz", "abwesenheitsmeldung", "abwesenheitsnachricht", "abwesenheit",
-	"réponse automatique", "reponse automatique", "absence du bureau", "absent du bureau", "absente du bureau", "message d'absence",
-	"respuesta automática", "respuesta automatica", "fuera de la oficina", "fuera de oficina", "ausencia temporal",
-	"risposta automatica", "fuori sede", "fuori ufficio", "resposta automática", "resposta automatica", "fora do escritório", "ausência temporária",
-	"automatisch antwoord", "automatische reactie", "afwezigheidsbericht", "niet op kantoor", "自動応答", "自動返信", "不在通知", "不在:", "不在：",
-	"автоматический ответ", "автоответ", "odpowiedź automatyczna", "automatiskt svar", "automatisk svar", "autosvar", "automaattinen vastaus",
-	"자동 회신", "자동회신", "부재중", "otomatik yanıt", "automatická odpověď",
-}
-
-// What may follow such a beginning: the end, a separator, or a word of the form itself; "Out of office supplies?" is a person's.
-var officeFollows = []string{
-	" re:", " aw:", " from ", " until ", " till ", " through ", " reply", " response", " message", " notification", " notice", " autoreply", " auto-reply", " auto reply",
-	" bis ", " vom ", " ab ", " for ", "中", "通知", "消息", " jusqu", " du ", " hasta ", " fino ",
-}
-
 func outOfOffice(m *Message, _ *part) seen {
 	s := strings.ToLower(strings.TrimLeft(m.Subject, " [【(（<《*"))
+	if strings.HasPrefix(s, "auto:") && len(m.InReplyTo)+len(m.References) > 0 { // alone it may be somebody's car
+		return seen{"Subject", m.Subject, "vacation subject"}
+	}
 	for _, p := range officePrefixes {
 		rest, ok := strings.CutPrefix(s, p)
 		if !ok {
 			continue
 		}
-		trimmed := strings.TrimSpace(rest)
-		if trimmed == "" || strings.HasSuffix(p, " ") || strings.HasSuffix(p, ":") || strings.HasSuffix(p, "：") ||
-			strings.IndexFunc(trimmed, func(r rune) bool { return strings.ContainsRune(":：-–—]】)）>》!！.。,，|(（/", r) }) == 0 ||
-			slices.ContainsFunc(officeFollows, func(f string) bool { return strings.HasPrefix(rest, f) }) {
+		follows := strings.TrimSpace(rest)
+		separated := follows == "" || strings.ContainsAny(capRunes(follows, 1), ":：-–—]】)）>》!！.。,，|(（/") || strings.ContainsAny(p, ":：")
+		if separated || (rest != follows || !isASCII(rest)) && startsAny(follows, officeFollows) {
 			return seen{"Subject", m.Subject, "vacation subject"}
 		}
 	}
@@ -185,7 +166,7 @@ func outOfOffice(m *Message, _ *part) seen {
 }
 
 // Fields of mailing lists (RFC 2369, RFC 2919 and older ones).
-var listFields = []string{"List-Id", "List-Help", "List-Subscribe", "List-Unsubscribe", "List-Post", "List-Owner", "List-Archive", "X-Mailing-List", "X-BeenThere"}
+var listFields = []string{"List-Id", "List-Help", "List-Subscribe", "List-Unsubscribe", "List-Post", "List-Owner", "List-Archive", "X-Mailing-List", "X-BeenThere", "X-ML-Name", "X-MLServer"}
 
 func list(m *Message, _ *part) seen {
 	for _, name := range listFields {
@@ -212,13 +193,6 @@ func noAutoReplies(m *Message, _ *part) seen {
 	}
 	return seen{}
 }
-
-// Whole local parts of senders that are no person, and spellings of "no reply", without their dots and dashes.
-var (
-	systemLocals = wordSet("mailer-daemon mailerdaemon mail-daemon postmaster post_master listserv majordomo root daemon bounces")
-	noReplies    = wordSet(`noreply noreplies donotreply donotrespond dontreply noresponse notreply noresponder nocontestar naoresponda naoresponder
-		nepasrepondre nepasrépondre nonrispondere nichtantworten keineantwort nietbeantwoorden`)
-)
 
 func systemSender(m *Message, _ *part) seen {
 	if isSystem(m.From.Local()) {
@@ -274,19 +248,6 @@ func spam(m *Message, _ *part) seen {
 	}
 	return seen{}
 }
-
-// Requests to leave. The clear ones may stand alone in a body under any subject; the others ("stop" may mean an order) need a subject that
-// says nothing else.
-var (
-	clearRequests = wordSet(`unsubscribe unsubscribeme pleaseunsubscribe unsubscribed optout opt-out removeme removemefromyourlist removemefromthislist
-		takemeoffyourlist takemeoffthislist unsubscribefromthislist unsubscribefromyourlist unsubscribemefromyourlist unsubscribemefromthislist unsubscribemenow
-		退订 退訂 我要退订 申请退订 取消订阅 取消訂閱 我要取消订阅 退订邮件 邮件退订 我想退订 td回复td 不要再发邮件给我 请不要再给我发邮件 不要再发了 别再发了
-		abbestellen abmelden newsletterabbestellen newsletterabmelden désabonner desabonner désinscription desinscription désabonnezmoi
-		dardebaja darsedebaja cancelarsuscripción cancelarsuscripcion disiscrivimi disiscrizione cancellami descadastrar cancelarinscrição
-		afmelden uitschrijven отписаться отписка отпишитеменя 配信停止 購読解除 수신거부`)
-	vagueRequests = wordSet("stop remove quit td 停止 baja")
-	courtesies    = []string{"please", "pls", "thank you", "thanks", "hello", "hi", "dear sirs", "bitte", "danke", "merci", "por favor", "gracias", "您好", "你好", "请帮我", "请", "谢谢", "拜托", "麻烦"}
-)
 
 func unsubscribe(m *Message, _ *part) seen {
 	if len(m.NewText) > 300 {

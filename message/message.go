@@ -97,6 +97,15 @@ func Parse(raw []byte) *Message {
 	return m
 }
 
+// Unreadable is a message that could not be had, or that made Parse itself fail: broken, for the reason given. raw may be nil.
+func Unreadable(raw []byte, why string) *Message {
+	sum := sha256.Sum256(raw)
+	return &Message{
+		Kind: KindBroken, Broken: why, Size: len(raw), Hash: [16]byte(sum[:16]),
+		Evidence: []Evidence{{MarkBroken, "message", capRunes(oneLine(why), 200), "RFC 5322 §3.6"}},
+	}
+}
+
 func (m *Message) readFields() {
 	m.From, m.Broken = m.author()
 	m.ReplyTo = m.addresses("Reply-To")

@@ -5,18 +5,6 @@ import (
 	"unicode"
 )
 
-// replyPrefixes are what mail programs put before the subject of a reply or a forward, in lower case.
-var replyPrefixes = wordSet(`re fw fwd aw wg sv vs vb antw doorst rv rif ri i r tr res enc odp pd ynt ilt atb bls
-	回复 回覆 答复 答覆 转发 轉發 转寄 轉寄 返信 転送 회신 답장 전달 отв ответ пересл απ σχετ πρθ השב הועבר رد`)
-
-func wordSet(words string) map[string]bool {
-	set := map[string]bool{}
-	for _, w := range strings.Fields(words) {
-		set[w] = true
-	}
-	return set
-}
-
 // cutReplyPrefix removes one prefix such as "Re:", "RE[2]:", "AW :", "回复：".
 func cutReplyPrefix(s string) (string, bool) {
 	s = strings.TrimSpace(s)

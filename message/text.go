@@ -71,36 +71,14 @@ func firstText(lines []string) string {
 	return ""
 }
 
-// deviceLines are what programs put under a letter, in lower case.
-var deviceLines = []string{
-	"sent from my ", "sent from outlook", "sent from yahoo", "sent from mail for", "sent via ", "get outlook for", "发自我的", "來自我的", "来自我的", "发自", "从我的",
-	"從我的", "由我的", "傳送自", "发送自", "从 windows", "从qq邮箱", "获取outlook", "获取 outlook", "获取适用于", "von meinem ", "gesendet von ", "envoyé de mon",
-	"envoyé depuis", "enviado desde mi", "enviado do meu", "inviato da ", "verstuurd vanaf", "отправлено с ", "iphoneから送信",
-}
-
 // closing reports whether a last line of a letter is not its writer's: empty, a ruled line, a device's advertisement.
 func closing(line string) bool {
 	line = strings.ToLower(strings.Trim(line, " \t_-*=—\u3000"))
 	if line == "" {
 		return true
 	}
-	if len(line) < 100 {
-		for _, d := range deviceLines {
-			if strings.HasPrefix(line, d) {
-				return true
-			}
-		}
-	}
-	return false
+	return len(line) < 100 && startsAny(line, deviceLines)
 }
-
-// How attributions end, and the verbs that a name may follow.
-var (
-	wroteLast = []string{"wrote", "writes", "写道", "寫道", "schrieb", "a écrit", "escribió", "ha scritto", "escreveu", "написал", "написал(а)", "пишет", "のメール", "napisał", "napisał(a)"}
-	wroteThen = []string{"schrieb ", "schreef ", "skrev ", "kirjoitti "}
-)
-
-var attributionStarts = []string{"on ", "在", "於", "于", "am ", "le ", "el ", "il ", "em ", "op ", "den ", "dne ", "w dniu "}
 
 // attribution reports how many lines "On …, … wrote:" takes at the start of lines, or 0.
 func attribution(lines []string) int {
@@ -131,7 +109,7 @@ func saysWrote(line string) bool {
 	}
 	last := strings.TrimRight(line, " :：")
 	return slices.ContainsFunc(wroteLast, func(w string) bool { return strings.HasSuffix(last, w) }) ||
-		slices.ContainsFunc(wroteThen, func(w string) bool { return strings.Contains(line, w) })
+		slices.ContainsFunc(wroteThen, func(w string) bool { return strings.Contains(line, w+" ") })
 }
 
 func startsAttribution(line string) bool {
@@ -142,23 +120,8 @@ func startsAttribution(line string) bool {
 	if line[0] >= '0' && line[0] <= '9' || strings.Contains(line, "@") || strings.Contains(line, "于2") || strings.Contains(line, "于 2") {
 		return true
 	}
-	head := strings.ToLower(capBytes(line, 16))
-	for _, s := range attributionStarts {
-		if strings.HasPrefix(head, s) {
-			return true
-		}
-	}
-	return false
+	return startsAny(strings.ToLower(capBytes(line, 16)), attributionStarts)
 }
-
-var originalMarkers = []string{
-	"original message", "original mail", "original appointment", "forwarded message", "forwarded by", "原始邮件", "原始郵件", "原邮件", "邮件原件", "原始信息",
-	"转发的邮件", "转发邮件", "轉寄郵件", "回复的原邮件", "转发的原邮件", "回复的邮件", "ursprüngliche nachricht", "originalnachricht", "weitergeleitete nachricht",
-	"message d'origine", "message original", "message transféré", "mensaje original", "mensaje reenviado", "messaggio originale", "messaggio inoltrato",
-	"mensagem original", "mensagem encaminhada", "oorspronkelijk bericht", "doorgestuurd bericht", "元のメッセージ", "исходное сообщение", "пересылаемое",
-}
-
-var forwardLines = wordSet("beginforwardedmessage: 开始转发的邮件： 开始转发的邮件: 以下是转发的邮件： anfangderweitergeleitetennachricht: débutdumessageréexpédié: iniziomessaggioinoltrato:")
 
 // originalMarker recognises "-----Original Message-----" and its kin.
 func originalMarker(line string) bool {
@@ -166,21 +129,8 @@ func originalMarker(line string) bool {
 		last, _ := strings.CutSuffix(line, ":")
 		return len(line) < 80 && (len(last) < len(line) || strings.HasSuffix(line, "：")) && forwardLines[strings.ToLower(strings.ReplaceAll(line, " ", ""))]
 	}
-	inner := strings.ToLower(strings.Trim(line, "-— \t"))
-	for _, m := range originalMarkers {
-		if strings.HasPrefix(inner, m) {
-			return true
-		}
-	}
-	return false
+	return startsAny(strings.ToLower(strings.Trim(line, "-— \t")), originalMarkers)
 }
-
-// Labels of a header that mail programs enclose in a reply, in lower case.
-var (
-	fromLabels = wordSet("from 发件人 寄件者 寄件人 von de da van från fra od от 差出人 보낸")
-	sentLabels = wordSet("sent 发送时间 发送日期 日期 寄件日期 傳送時間 時間 时间 date gesendet datum envoyé enviado fecha inviato data verzonden skickat дата отправлено 送信日時")
-	restLabels = wordSet("to 收件人 收件者 cc 抄送 副本 subject 主题 主題 主旨 an à para a aan betreff objet asunto oggetto assunto onderwerp till кому тема 宛先 件名")
-)
 
 // headerBlock recognises "From: … Sent: … To: … Subject: …" at the start of lines: at least two more labels within six lines, and an
 // address or a subject among them, lest somebody's "From: Shanghai To: Hamburg" be taken for it.
