@@ -132,7 +132,7 @@ func fullCircle(t *testing.T, o *office, s *shop) {
 				if p.State != "open" {
 					t.Errorf("the promise to %s is %s", c.user, p.State)
 				}
-				a.checkPromise(t, p.Promised)
+				a.checkPromise(t, p.Promised, c.language)
 			}
 		}
 		if !found {

@@ -50,7 +50,7 @@ func binary(t testing.TB) string {
 			return
 		}
 		built.path = filepath.Join(built.folder, "returnpost")
-		build := exec.Command("go", "build", "-trimpath", "-o", built.path, "./cmd/returnpost")
+		build := exec.Command("go", "build", "-o", built.path, "./cmd/returnpost")
 		build.Dir = ".."
 		build.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := build.CombinedOutput(); err != nil {

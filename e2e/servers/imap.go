@@ -128,6 +128,17 @@ func (c *imapConn) appendAll(folder string, n int, message func(i int) []byte) e
 	return nil
 }
 
+// count asks how many messages a folder has.
+func (c *imapConn) count(folder string) (n int, err error) {
+	lines, err := c.command("STATUS %s (MESSAGES)", quoted(folder))
+	for _, l := range lines {
+		if _, after, ok := strings.Cut(l.text, "(MESSAGES "); ok {
+			_, err = fmt.Sscan(after, &n)
+		}
+	}
+	return n, err
+}
+
 func quoted(s string) string {
 	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"`
 }

@@ -139,15 +139,9 @@ func (s *DovecotServer) Count(t testing.TB, user, folder string) int {
 	t.Helper()
 	c := s.login(t, user)
 	defer c.Close()
-	lines, err := c.command("STATUS %s (MESSAGES)", quoted(folder))
+	n, err := c.count(folder)
 	if err != nil {
 		t.Fatal(err)
-	}
-	n := -1
-	for _, l := range lines {
-		if _, after, ok := strings.Cut(l.text, "(MESSAGES "); ok {
-			fmt.Sscan(after, &n)
-		}
 	}
 	return n
 }
@@ -155,11 +149,14 @@ func (s *DovecotServer) Count(t testing.TB, user, folder string) int {
 // Await waits until a folder has at least n messages and reads them.
 func (s *DovecotServer) Await(t testing.TB, user, folder string, n int, wait time.Duration) []Stored {
 	t.Helper()
+	c := s.login(t, user)
+	defer c.Close()
 	if err := until(wait, func() error {
-		if got := s.Count(t, user, folder); got < n {
-			return fmt.Errorf("%s of %s has %d messages after %v, not %d", folder, user, got, wait, n)
+		got, err := c.count(folder)
+		if err == nil && got < n {
+			err = fmt.Errorf("%s of %s has %d messages after %v, not %d", folder, user, got, wait, n)
 		}
-		return nil
+		return err
 	}); err != nil {
 		t.Fatal(err)
 	}
