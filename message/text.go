@@ -9,6 +9,7 @@ import (
 // cleanText gives text line ends of one kind, no control characters and a capped length.
 func cleanText(s string) string {
 	s = strings.ReplaceAll(capBytes(s, maxText+1024), "\r\n", "\n")
+	s = strings.ReplaceAll(s, "&nbsp;", " ") // QQ writes it in plain text too
 	if strings.IndexFunc(s, unclean) >= 0 {
 		s = strings.Map(func(r rune) rune {
 			switch {
@@ -44,7 +45,7 @@ func newText(text string) string {
 		if strings.HasPrefix(line, ">") {
 			continue
 		}
-		if line == "--" || lines[i] == "-- " || originalMarker(line) || headerBlock(lines[i:]) {
+		if line == "--" || line == "| |" /* where 163's signature begins */ || originalMarker(line) || headerBlock(lines[i:]) {
 			break
 		}
 		if n := attribution(lines[i:]); n > 0 {
@@ -73,7 +74,7 @@ func firstText(lines []string) string {
 
 // closing reports whether a last line of a letter is not its writer's: empty, a ruled line, a device's advertisement.
 func closing(line string) bool {
-	line = strings.ToLower(strings.Trim(line, " \t_-*=—\u3000"))
+	line = strings.ToLower(strings.Trim(line, " \t_-*=—|\u3000"))
 	if line == "" {
 		return true
 	}

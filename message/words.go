@@ -84,7 +84,7 @@ var courtesies = phrases(`please | pls | thank you | thanks | hello | hi | dear 
 var deviceLines = phrases(`sent from my | sent from outlook | sent from yahoo | sent from mail for | sent via | get outlook for | 发自我的 | 來自我的 |
 	来自我的 | 发自 | 从我的 | 從我的 | 由我的 | 傳送自 | 发送自 | 从 windows | 从qq邮箱 | 获取outlook | 获取 outlook |
 	获取适用于 | von meinem | gesendet von | envoyé de mon | envoyé depuis | enviado desde mi | enviado do meu | inviato da |
-	verstuurd vanaf | отправлено с | iphoneから送信`)
+	verstuurd vanaf | отправлено с | iphoneから送信 | 签名由 | 由网易邮箱大师`)
 
 // How the line over a quote begins ("On …, … wrote:"), and how it ends; a name may follow the last of its verbs.
 var attributionStarts = phrases(`on | 在 | 於 | 于 | am | le | el | il | em | op | den | dne | w dniu`)
@@ -108,7 +108,7 @@ var forwardLines = wordSet(`beginforwardedmessage: 开始转发的邮件： 开�
 // Labels of a header that mail programs enclose in a reply.
 var (
 	fromLabels = wordSet(`from 发件人 寄件者 寄件人 von de da van från fra od от 差出人 보낸`)
-	sentLabels = wordSet(`sent 发送时间 发送日期 日期 寄件日期 傳送時間 時間 时间 date gesendet datum envoyé enviado fecha inviato data verzonden
+	sentLabels = wordSet(`sent 发送时间 发送日期 已发送 日期 寄件日期 傳送時間 時間 时间 date gesendet datum envoyé enviado fecha inviato data verzonden
 		skickat дата отправлено 送信日時`)
 	restLabels = wordSet(`to 收件人 收件者 cc 抄送 副本 subject 主题 主題 主旨 an à para a aan betreff objet asunto oggetto assunto onderwerp till
 		кому тема 宛先 件名`)
