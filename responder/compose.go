@@ -182,7 +182,7 @@ func (p *Policy) compose(o *occasion, member *members.Member, now time.Time) (*s
 	}
 	token := p.Marker.token(p.Mailbox, o.Content)
 	mail := outbox.Mail{
-		From: outbox.FormatAddress(p.Name, o.From), To: outbox.FormatAddress(o.ToName, o.To),
+		From: outbox.FormatAddress(p.Name, o.From), To: outbox.FormatAddress(templates.Harmless(r.Name), o.To),
 		Subject:   subject(letter.Subject),
 		MessageID: messageID(token, o.From), Date: now,
 		InReplyTo: o.InReplyTo, References: o.References,
