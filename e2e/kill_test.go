@@ -54,6 +54,7 @@ func killTest(t testing.TB, n, kills int) (twice int) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
 	defer cancel()
+	var at []int
 	for kill := range kills {
 		part := n * (kill + 1) / (kills + 1)
 		if kill%2 == 0 {
@@ -75,6 +76,7 @@ func killTest(t testing.TB, n, kills int) (twice int) {
 			<-time.After(time.Duration(random.IntN(3000)) * time.Microsecond)
 		}
 		d.kill()
+		at = append(at, sink.Count())
 	}
 	more(n)
 	d := serve(t, s)
@@ -96,7 +98,7 @@ func killTest(t testing.TB, n, kills int) (twice int) {
 	for _, m := range sink.Messages() {
 		got[m.To] = append(got[m.To], m)
 	}
-	checkLedger(t, s, n, got)
+	doubts := checkLedger(t, s, n, got)
 	for to, all := range got {
 		if len(all) == 1 {
 			continue
@@ -111,25 +113,30 @@ func killTest(t testing.TB, n, kills int) (twice int) {
 	if twice > kills*connections {
 		t.Errorf("%d letters were acknowledged again, more than %d connections at %d kills", twice, connections, kills)
 	}
-	t.Logf("%d letters, %d kills: %d acknowledged again, none lost", n, kills, twice)
+	t.Logf("%d letters, %d kills (after %v acknowledgements): %d were in doubt and sent again, %d were acknowledged twice, none lost", n, kills, at, doubts, twice)
 	return twice
 }
 
-// checkLedger compares what the ledger says with what the SMTP server has taken.
-func checkLedger(t testing.TB, s *shop, n int, got map[string][]mailtest.Received) {
+// checkLedger compares what the ledger says with what the SMTP server has taken, and counts what was in doubt.
+func checkLedger(t testing.TB, s *shop, n int, got map[string][]mailtest.Received) (doubts int) {
 	t.Helper()
 	ledger := report[delivery](t, s, "deliveries", "list")
 	if len(ledger) != n {
 		t.Errorf("%d deliveries of %d letters are in the ledger", len(ledger), n)
 	}
 	for _, x := range ledger {
+		doubted := strings.Contains(x.Reason, "resent from doubt")
+		if doubted {
+			doubts++
+		}
 		switch taken := len(got[x.To]); {
 		case x.State != "sent":
 			t.Errorf("%s: %s, taken %d times", x.To, x.State, taken)
 		case taken == 0:
 			t.Errorf("%s: sent, says the ledger, and the server knows nothing of it", x.To)
-		case taken > 1 && !strings.Contains(x.Reason, "resent from doubt"):
+		case taken > 1 && !doubted:
 			t.Errorf("%s: taken %d times, and the ledger knows of no doubt: %+v", x.To, taken, x)
 		}
 	}
+	return doubts
 }
