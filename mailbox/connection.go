@@ -1,7 +1,6 @@
 package mailbox
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -146,18 +145,32 @@ func (c *connection) close() {
 
 // command runs f, which sends a command and waits for its answer of at most size bytes. what says what is being done.
 func (c *connection) command(what string, size int64, f func() error) error {
-	c.line.expect(c.opts.Patience, size)
+	return c.patiently(c.opts.Patience, what, size, f)
+}
+
+// ping is command for what a living server answers at once.
+func (c *connection) ping(what string, f func() error) error {
+	return c.patiently(c.opts.Patience/3, what, small, f)
+}
+
+func (c *connection) patiently(patience time.Duration, what string, size int64, f func() error) error {
+	c.line.expect(patience, size)
 	err := f()
 	c.line.rest()
 	if err == nil {
 		return nil
 	}
 	var e *imap.Error
-	if errors.As(err, &e) && c.line.reason() == nil {
+	why := c.line.reason()
+	switch {
+	case why != nil:
+		return troublef(err, "%s failed to %s: %v", c.cfg.Host, what, why)
+	case errors.As(err, &e):
 		return troublef(err, "%s will not %s (it says: %s)", c.cfg.Host, what, said(e))
+	case hungUp(err):
+		return troublef(err, "%s failed to %s: it closed the connection", c.cfg.Host, what)
 	}
-	why := cmp.Or(c.line.reason(), errors.New(brief(err)))
-	return troublef(err, "%s was given up while it was to %s: %v", c.cfg.Host, what, why)
+	return troublef(err, "%s failed to %s: its answer cannot be read (%s)", c.cfg.Host, what, brief(err))
 }
 
 // login proves who we are, by LOGIN, or by AUTHENTICATE PLAIN where LOGIN is switched off (RFC 9051 §6.2.3) or cannot carry
@@ -185,12 +198,11 @@ func (c *connection) login() error {
 	case err != nil:
 		return err
 	}
-	return c.command("tell what it can do", small, func() error {
-		if c.caps = c.client.Caps(); c.caps == nil {
-			return errors.New("no list of capabilities")
-		}
+	// Asked again, since what a server can do changes with the login, and the library may still hold the old list.
+	return c.command("tell what it can do", small, func() (err error) {
+		c.caps, err = c.client.Capability().Wait()
 		c.noIdle = !c.caps.Has(imap.CapIdle) && !c.caps.Has(imap.CapIMAP4rev2)
-		return nil
+		return err
 	})
 }
 
@@ -235,6 +247,10 @@ func (c *connection) open(folder string) (b box, err error) {
 		b = box{validity: data.UIDValidity, next: uint32(data.UIDNext), messages: data.NumMessages}
 		return err
 	})
+	var e *imap.Error
+	if errors.As(err, &e) {
+		return b, troublef(err, "%v: check imap.folder", err)
+	}
 	if err != nil {
 		return b, err
 	}

@@ -25,11 +25,6 @@ func (i *item) weight() int64 {
 	return min(i.known.Size, MaxRaw)
 }
 
-// after is the set of the UIDs above one.
-func after(uid uint32) imap.UIDSet {
-	return imap.UIDSet{{Start: imap.UID(uid) + 1, Stop: 0}}
-}
-
 // list asks which messages of a set are there, how large they are and when they came. This comes before the bodies, since
 // go-imap reads a literal of any length, and so that a body can be asked for with nothing beside it that may not be parsed.
 func (c *connection) list(set imap.UIDSet, messages uint32) (items []item, err error) {

@@ -23,7 +23,7 @@ func (c *connection) wait(ctx context.Context) error {
 	var idle *imapclient.IdleCommand
 	if !c.noIdle {
 		var refused *imap.Error
-		err := c.command("begin IDLE", small, func() (err error) {
+		err := c.ping("begin IDLE", func() (err error) {
 			idle, err = c.client.Idle()
 			return err
 		})
@@ -42,7 +42,7 @@ func (c *connection) wait(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if idle != nil {
-		err := c.command("end IDLE", small, func() error {
+		err := c.ping("end IDLE", func() error {
 			if err := idle.Close(); err != nil {
 				return err
 			}
@@ -55,7 +55,7 @@ func (c *connection) wait(ctx context.Context) error {
 	if !quiet {
 		return nil
 	}
-	return c.command("answer NOOP", small, func() error { return c.client.Noop().Wait() })
+	return c.ping("answer NOOP", func() error { return c.client.Noop().Wait() })
 }
 
 // renewal is how long one IDLE lasts at most, five to nine minutes: some servers and many routers forget a quiet

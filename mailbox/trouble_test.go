@@ -121,11 +121,29 @@ func TestServersThatFallSilent(t *testing.T) {
 
 // A server that is overloaded refuses everything: nothing of that is a message's fault.
 func TestRefusalsOfTheMomentCountAgainstNoMessage(t *testing.T) {
-	s := suspects{}
-	s.under(1)
-	throttled := troublef(&imap.Error{Type: imap.StatusResponseTypeNo, Code: "THROTTLED"}, "later")
-	if !passes(throttled) || passes(troublef(&imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeServerBug}, "no")) || passes(nil) {
-		t.Error("which refusals pass is mistaken")
+	bad := map[uint32]mailtest.Trick{}
+	for _, uid := range upTo(5) {
+		bad[uid] = mailtest.TrickThrottle
+	}
+	s := startServer(t, mailtest.IMAPOptions{Mischief: mailtest.Mischief{UIDs: bad}})
+	l := newLedger()
+	w, _ := watch(t, configOf(s), l, hasty(t))
+	l.waitBegun(t, 1)
+	for n := range 5 {
+		put(t, s, letter(n))
+	}
+	_, before := s.Connections()
+	eventually(t, "ten refusals", func() bool { _, total := s.Connections(); return total >= before+10 })
+	eventually(t, "the reason", func() bool {
+		err := w.Health()
+		return err != nil && strings.Contains(err.Error(), "will not give messages (it says: [THROTTLED]")
+	})
+	s.SetMischief(mailtest.Mischief{})
+	l.waitArrivals(t, 5)
+	for _, f := range l.all() {
+		if f.Fault != "" {
+			t.Errorf("UID %d was given up: %s", f.UID, f.Fault)
+		}
 	}
 }
 
@@ -317,7 +335,7 @@ func TestSentences(t *testing.T) {
 		{"no TLS there", mailtest.IMAPOptions{}, func(c *Config) { c.Security = "tls" }, "does not speak TLS from the start on port"},
 		{"no STARTTLS there", mailtest.IMAPOptions{}, func(c *Config) { c.Security = "starttls" }, "refuses STARTTLS"},
 		{"a password in the clear", mailtest.IMAPOptions{Security: "starttls"}, nil, "takes no password on this connection: set imap.security to tls or starttls"},
-		{"no such folder", mailtest.IMAPOptions{}, func(c *Config) { c.Folder = "Support" }, `will not open the folder "Support" (it says: [NONEXISTENT] No such mailbox)`},
+		{"no such folder", mailtest.IMAPOptions{}, func(c *Config) { c.Folder = "Support" }, `will not open the folder "Support" (it says: [NONEXISTENT] No such mailbox): check imap.folder`},
 		{"nobody there", mailtest.IMAPOptions{}, func(c *Config) { c.Port = nobody.Addr().(*net.TCPAddr).Port }, "nothing listens at 127.0.0.1 port"},
 		{"no CA file", mailtest.IMAPOptions{}, func(c *Config) { c.Security, c.CAFile = "tls", "/nowhere.pem" }, "imap.ca_file cannot be read"},
 		{"no such sent folder", mailtest.IMAPOptions{}, func(c *Config) { c.Sent = "Outbox" }, `there is no folder "Outbox" at 127.0.0.1: set imap.sent to one of Drafts, INBOX, Junk, Sent, Trash`},

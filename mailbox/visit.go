@@ -112,29 +112,48 @@ func (v *visit) again(ctx context.Context) error {
 	return nil
 }
 
+// window is how many UIDs are looked at in one go when many letters wait, so that their list stays small.
+const window = 10_000
+
 // pull hands over what is new.
 func (v *visit) pull(ctx context.Context) error {
 	messages, noticed := v.conn.look()
-	items, err := v.listNew(messages)
-	if err != nil {
-		return err
+	from, width := uint64(v.done), uint64(window)
+	for {
+		to := from + width
+		if to >= uint64(v.box.next) {
+			to = 0 // "*": the rest, and what has come since the folder was opened
+		}
+		items, err := v.listNew(imap.UIDSet{{Start: imap.UID(from + 1), Stop: imap.UID(to)}}, messages)
+		if err != nil {
+			return err
+		}
+		v.well()
+		if err := v.handOver(ctx, items, noticed, false); err != nil {
+			return err
+		}
+		v.listFailed = 0
+		if to == 0 {
+			return nil
+		}
+		from = to
+		if width *= 4; len(items) > 0 { // gaps between UIDs may be wide
+			width = window
+		}
 	}
-	v.well()
-	if err := v.handOver(ctx, items, noticed, false); err != nil {
-		return err
-	}
-	v.listFailed = 0
-	return nil
 }
 
-func (v *visit) listNew(messages uint32) (items []item, err error) {
+func (v *visit) listNew(set imap.UIDSet, messages uint32) (items []item, err error) {
 	var e *imap.Error
 	if v.listFailed < 2 {
-		if items, err = v.conn.list(after(v.done), messages); err != nil && !errors.As(err, &e) {
+		if items, err = v.conn.list(set, messages); err != nil && !errors.As(err, &e) {
 			v.listFailed++ // one message's date or size may be what cannot be parsed
 		}
 	} else {
-		items, err = v.conn.search(&imap.SearchCriteria{UID: []imap.UIDSet{after(v.done)}}, messages)
+		items, err = v.conn.search(&imap.SearchCriteria{UID: []imap.UIDSet{set}}, messages)
+	}
+	if errors.As(err, &e) && messages == 0 {
+		return nil, nil // some servers refuse any set of messages when there are none
 	}
 	// n:* names the last message even when it is below n (RFC 9051 §6.4.9).
 	return slices.DeleteFunc(items, func(it item) bool { return it.uid <= v.done }), err
@@ -171,16 +190,18 @@ func (v *visit) receive(ctx context.Context, batches <-chan []Fetched, renumbere
 	for batch := range batches {
 		for failures := 1; ; failures++ {
 			err := v.handle(ctx, batch)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
 			if err == nil {
 				break
 			}
-			pause := v.opts.pause(failures, rand.Float64())
-			v.log.Error("messages could not be recorded", "first", batch[0].UID, "messages", len(batch), "why", err, "pause", pause)
-			v.handled(fmt.Errorf("what comes into %s is not recorded: %w", v.name, err))
-			v.opts.Sleep(ctx, pause)
+			if ctx.Err() == nil {
+				pause := v.opts.pause(failures, rand.Float64())
+				v.log.Error("messages could not be recorded", "first", batch[0].UID, "messages", len(batch), "why", err, "pause", pause)
+				v.handled(fmt.Errorf("what comes into %s is not recorded: %w", v.name, err))
+				v.opts.Sleep(ctx, pause)
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
 		}
 		v.handled(nil)
 		v.progress = true

@@ -30,14 +30,15 @@ type Trick string
 
 // The tricks.
 const (
-	TrickCut     Trick = "cut"      // the connection is closed within the body
-	TrickCutNow  Trick = "cut now"  // it is closed before anything of the message is sent
-	TrickHang    Trick = "hang"     // the body stops halfway and nothing more is ever said
-	TrickGarbage Trick = "garbage"  // the response cannot be parsed
-	TrickBadDate Trick = "bad date" // its INTERNALDATE cannot be parsed
-	TrickHide    Trick = "hide"     // the message is left out, and the command is OK
-	TrickRefuse  Trick = "refuse"   // the command is answered NO
-	TrickEmpty   Trick = "empty"    // the body is NIL
+	TrickCut      Trick = "cut"      // the connection is closed within the body
+	TrickCutNow   Trick = "cut now"  // it is closed before anything of the message is sent
+	TrickHang     Trick = "hang"     // the body stops halfway and nothing more is ever said
+	TrickGarbage  Trick = "garbage"  // the response cannot be parsed
+	TrickBadDate  Trick = "bad date" // its INTERNALDATE cannot be parsed
+	TrickHide     Trick = "hide"     // the message is left out, and the command is OK
+	TrickRefuse   Trick = "refuse"   // the command is answered NO
+	TrickThrottle Trick = "throttle" // the command is answered NO because of its moment
+	TrickEmpty    Trick = "empty"    // the body is NIL
 )
 
 // SetMischief changes what the server does, for open connections too.

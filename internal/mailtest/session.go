@@ -243,8 +243,13 @@ func (ss *imapSession) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _
 func (ss *imapSession) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.FetchOptions) error {
 	mischief := ss.server.now()
 	for _, m := range ss.folder.pick(ss.tracker, set) {
-		if len(o.BodySection) > 0 && mischief.UIDs[uint32(m.uid)] == TrickRefuse {
-			return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeServerBug, Text: "Internal error occurred"}
+		if len(o.BodySection) > 0 {
+			switch mischief.UIDs[uint32(m.uid)] {
+			case TrickRefuse:
+				return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeServerBug, Text: "Internal error occurred"}
+			case TrickThrottle:
+				return &imap.Error{Type: imap.StatusResponseTypeNo, Code: "THROTTLED", Text: "Too much at once"}
+			}
 		}
 		if slices.ContainsFunc(o.BodySection, func(b *imap.FetchItemBodySection) bool { return !b.Peek }) && !m.has(imap.FlagSeen) {
 			ss.folder.setFlags(m, &imap.StoreFlags{Op: imap.StoreFlagsAdd, Flags: []imap.Flag{imap.FlagSeen}}, nil)
