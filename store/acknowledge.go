@@ -1,0 +1,304 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"time"
+)
+
+// Arrival is a message seen in a mailbox, what was decided on it, and what shall follow if the ledger agrees.
+type Arrival struct {
+	Mailbox          string
+	UIDValidity, UID uint32
+	Renumbered       bool // found again after UIDVALIDITY changed: may be known by its content
+	Seen, Internal   time.Time
+	Hash             [16]byte // of the content, the same when a server renumbers or delivers it again
+
+	MessageID     string
+	Refs          []string // ids it answers, nearest first
+	From          string   // address of the person who wrote
+	FromName      string
+	Subject       string
+	ThreadSubject string // message.NormalSubject; "" never matches
+
+	Kind, Reason, Rule, Evidence, Language string
+	MemberID                               int64 // 0: nobody on the list
+
+	Acknowledge bool    // the decision so far
+	Waits       bool    // a person waits: a promise is opened, told only if acknowledged
+	Promise     Promise // where somebody waits
+	Ack         *Ack    // nil when silent, and in observe mode
+	Fuses       []Fuse  // claimed in order where Acknowledge stands
+	Raw         []byte  // kept for broken messages
+}
+
+// Ack is a finished acknowledgement.
+type Ack struct {
+	From      string // envelope sender; "" is the null path
+	To        string
+	MessageID string
+	Letter    string // the letter's name, for reports; "": acknowledgement
+	Bytes     []byte
+	Due       time.Time // zero: now
+	StaleAt   time.Time // not sent unchanged after this; zero: never stale
+	Occasion  []byte    // what it is composed anew from
+}
+
+// Verdict is what the ledger made of an arrival.
+type Verdict struct {
+	Arrival      int64
+	Known        bool // recorded before: this very UID, or the same content renumbered
+	Acknowledged bool // an acknowledgement is queued or was
+	Reason       string
+	Evidence     string
+	Muted        bool // with this arrival the robot fuse has muted its sender
+}
+
+// The reasons that the ledger gives by itself; those of fuses come with them.
+const (
+	reasonFollowUp  = "follow-up"
+	reasonRobotFuse = "robot-fuse"
+	kindPerson      = "person"
+)
+
+// Acknowledge records a batch of arrivals, in order and in one transaction, each with its thread, its promise and its
+// queued acknowledgement. The ledger can say no where a decision said yes: to a second acknowledgement in a thread's
+// round, to a blown fuse, to a muted robot. The same batch may come again, whole or in part: what is known stays as it is.
+func (db *DB) Acknowledge(ctx context.Context, batch []Arrival) ([]Verdict, error) {
+	boxes := make([]Mailbox, len(batch))
+	for i := range batch {
+		box, err := db.box(ctx, batch[i].Mailbox)
+		if err != nil {
+			return nil, err
+		}
+		boxes[i] = box
+	}
+	verdicts := make([]Verdict, len(batch))
+	err := db.write(ctx, fmt.Sprintf("record %d arrivals", len(batch)), func(t *tx) (err error) {
+		for i := range batch {
+			if verdicts[i], err = t.acknowledge(&batch[i], boxes[i]); err != nil {
+				return fmt.Errorf("arrival %d/%d of the mailbox %q: %w", batch[i].UIDValidity, batch[i].UID, batch[i].Mailbox, err)
+			}
+		}
+		return t.forgetOldFuses()
+	})
+	if err != nil {
+		return nil, err
+	}
+	return verdicts, nil
+}
+
+// acknowledge is the life of one arrival in the ledger.
+func (t *tx) acknowledge(a *Arrival, box Mailbox) (Verdict, error) {
+	known, again, err := t.recognise(a, box)
+	if err != nil || known.Known {
+		return known, err
+	}
+	seen := a.Seen
+	if seen.IsZero() {
+		seen = time.UnixMilli(t.now)
+	}
+	tr := newTrail(box.ID, a.Refs, a.Hash, a.From, a.ThreadSubject, seen)
+	tr.unseen = !again
+	threads, err := findThreads(t.ctx, t, []trail{tr})
+	if err != nil {
+		return Verdict{}, err
+	}
+	th := threads[0]
+	if th == nil {
+		th = &thread{round: 1}
+	}
+	v := Verdict{Reason: clean(a.Reason, maxText), Evidence: clean(a.Evidence, maxLine)}
+	if v.Muted, err = t.strikeAnswer(a, box, tr, seen); err != nil {
+		return v, err
+	}
+	wants := a.Acknowledge
+	if wants {
+		no, err := t.objection(a, th, again)
+		if err != nil {
+			return v, err
+		}
+		if no != nil {
+			wants, v.Reason, v.Evidence = false, no.reason, no.evidence
+		}
+	}
+	waits := a.Waits && th.promised != th.round && !again
+	if wants {
+		th.acknowledged = th.round
+	}
+	if waits {
+		th.promised = th.round
+	}
+	if th.id, err = t.keepThread(th, box.ID, seen); err != nil {
+		return v, err
+	}
+	v.Acknowledged = wants && a.Ack != nil
+	return v, t.record(a, box, th, &v, tr, seen, waits)
+}
+
+// recognise finds an arrival that was recorded before: by its UID, or after a change of UIDVALIDITY by its content, and
+// then the old row gets the new number. again says that the same content is there already under another number.
+func (t *tx) recognise(a *Arrival, box Mailbox) (v Verdict, again bool, err error) {
+	type row struct {
+		v           Verdict
+		uidvalidity int64
+		uid         int64
+	}
+	scan := func(s scanner, r *row) error {
+		return s.Scan(&r.v.Arrival, &r.v.Acknowledged, &r.v.Reason, &r.uidvalidity, &r.uid)
+	}
+	// The row of this UID, the first with this content, the first with this content under another UIDVALIDITY.
+	found, err := rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals
+			WHERE mailbox = $1 AND uidvalidity = $2 AND uid = $3
+		UNION ALL SELECT id, acknowledged, reason, uidvalidity, uid FROM
+			(SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals WHERE mailbox = $1 AND hash = $4 LIMIT 1) b`,
+		box.ID, int64(a.UIDValidity), int64(a.UID), a.Hash[:])
+	if err != nil || len(found) == 0 {
+		return Verdict{}, false, err
+	}
+	for _, r := range found {
+		if r.uidvalidity == int64(a.UIDValidity) && r.uid == int64(a.UID) {
+			r.v.Known = true
+			return r.v, true, nil
+		}
+	}
+	if !a.Renumbered {
+		return Verdict{}, true, nil
+	}
+	found, err = rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals
+		WHERE mailbox = $1 AND hash = $2 AND uidvalidity <> $3 ORDER BY id LIMIT 1`, box.ID, a.Hash[:], int64(a.UIDValidity))
+	if err != nil || len(found) == 0 {
+		return Verdict{}, true, err
+	}
+	v = found[0].v
+	v.Known = true
+	_, err = t.exec(`UPDATE arrivals SET uidvalidity = $2, uid = $3 WHERE id = $1`, v.Arrival, int64(a.UIDValidity), int64(a.UID))
+	return v, true, err
+}
+
+// objection is the ledger's own reason against an acknowledgement.
+type objection struct{ reason, evidence string }
+
+// objection finds what speaks against an acknowledgement; nil: nothing, and only then are the fuses claimed.
+func (t *tx) objection(a *Arrival, th *thread, again bool) (*objection, error) {
+	// The same content a second time is the same letter, even when the thread has gone on since.
+	if again {
+		return &objection{reasonFollowUp, "the same letter came before"}, nil
+	}
+	if th.spoken() {
+		return &objection{reasonFollowUp, "the thread has had its acknowledgement"}, nil
+	}
+	why, err := t.muted(addressKey(a.From))
+	if err != nil || why != "" {
+		return &objection{reasonRobotFuse, why}, err
+	}
+	blown, err := t.claim(a.Fuses)
+	if err != nil || blown == nil {
+		return nil, err
+	}
+	return &objection{clean(blown.Reason, maxText), fmt.Sprintf("%d in %s are used up for %s", blown.N, blown.Per, clean(blown.Key, maxText))}, nil
+}
+
+// strikeAnswer notes a strike against the sender of an answer to one of our acknowledgements that came within two minutes
+// of its sending. Automatic mail that says so is no strike: it is silenced by its marks, and a person's vacation notice
+// must not mute the person.
+func (t *tx) strikeAnswer(a *Arrival, box Mailbox, tr trail, seen time.Time) (muted bool, err error) {
+	if len(tr.refs) == 0 || a.Kind != kindPerson {
+		return false, nil
+	}
+	wanted := make([][]any, len(tr.refs))
+	for i, ref := range tr.refs {
+		wanted[i] = []any{ref}
+	}
+	// The server's own clock says best when the answer came, unless it runs behind ours.
+	came := seen
+	fast := false
+	sent, err := rows(t.ctx, t, func(s scanner, at *moment) error { return s.Scan(at) },
+		`SELECT d.at FROM {{set $1 id:bigint}} x CROSS JOIN message_ids m JOIN deliveries d ON d.sending = $3 AND d.recipient = m.arrival
+		WHERE m.mailbox = $2 AND m.id = x.id AND m.ours = 1 AND d.state IN (1, 2, 5)`, set(wanted), box.ID, box.Sending)
+	for _, at := range sent {
+		if !a.Internal.IsZero() && a.Internal.Before(seen) && !a.Internal.Before(at.Time) {
+			came = a.Internal
+		}
+		fast = fast || came.Before(at.Add(robotAnswers))
+	}
+	if err != nil || !fast {
+		return false, err
+	}
+	return t.strike(addressKey(a.From), "answered acknowledgements within two minutes, twice in a day")
+}
+
+func (t *tx) keepThread(th *thread, box int64, seen time.Time) (id int64, err error) {
+	if th.id != 0 {
+		_, err := t.exec(`UPDATE threads SET acknowledged = $2, promised = $3, last = CASE WHEN last < $4 THEN $4 ELSE last END WHERE id = $1`,
+			th.id, th.acknowledged, th.promised, stamp(seen))
+		return th.id, err
+	}
+	err = t.row(`INSERT INTO threads (mailbox, last, round, acknowledged, promised) VALUES ($1, $2, $3, $4, $5) RETURNING id`,
+		box, stamp(seen), th.round, th.acknowledged, th.promised).Scan(&id)
+	return id, err
+}
+
+// record writes the arrival and all that follows from it.
+func (t *tx) record(a *Arrival, box Mailbox, th *thread, v *Verdict, tr trail, seen time.Time, waits bool) error {
+	var ack Ack
+	if v.Acknowledged {
+		if ack = *a.Ack; ack.Letter == "" {
+			ack.Letter = "acknowledgement"
+		}
+	}
+	rule := a.Rule
+	if v.Reason != a.Reason { // the rule was the decision's, not the ledger's
+		rule = ""
+	}
+	var likeness, member any
+	if tr.likeness != 0 {
+		likeness = tr.likeness
+	}
+	if a.MemberID != 0 {
+		member = a.MemberID
+	}
+	err := t.row(`INSERT INTO arrivals (mailbox, uidvalidity, uid, hash, thread, round, likeness, seen, internal, message_id,
+			sender, sender_name, subject, kind, reason, rule, evidence, language, member, acknowledged, letter, ack_to, ack_id)
+		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23) RETURNING id`,
+		box.ID, int64(a.UIDValidity), int64(a.UID), a.Hash[:], th.id, th.round, likeness, stamp(seen), stamp(a.Internal), clean(a.MessageID, maxLine),
+		clean(a.From, maxText), clean(a.FromName, maxText), clean(a.Subject, maxLine), clean(a.Kind, maxText), v.Reason, clean(rule, maxText),
+		v.Evidence, clean(a.Language, maxText), member, truth(v.Acknowledged), clean(ack.Letter, maxText),
+		clean(ack.To, maxText), clean(ack.MessageID, maxText)).Scan(&v.Arrival)
+	if err != nil {
+		return err
+	}
+	if err := t.keepIDs(box.ID, th.id, v.Arrival, messageKey(a.MessageID), messageKey(ack.MessageID)); err != nil {
+		return err
+	}
+	if waits {
+		if err := t.openPromise(&a.Promise, box.ID, th, v); err != nil {
+			return err
+		}
+	}
+	if len(a.Raw) > 0 {
+		if _, err := t.exec(`INSERT INTO quarantine (arrival, raw) VALUES ($1, $2)`, v.Arrival, a.Raw); err != nil {
+			return err
+		}
+	}
+	if v.Acknowledged {
+		return t.queue(box.Sending, v.Arrival, &ack)
+	}
+	return nil
+}
+
+// keepIDs makes the Message-IDs of an arrival and of its acknowledgement known; 0 is none.
+func (t *tx) keepIDs(box, thread, arrival, own, ack int64) error {
+	const conflict = ` ON CONFLICT (mailbox, id) DO UPDATE SET thread = excluded.thread, arrival = excluded.arrival, ours = excluded.ours
+		WHERE message_ids.ours = 0`
+	var err error
+	switch {
+	case own != 0 && ack != 0 && own != ack:
+		_, err = t.exec(`INSERT INTO message_ids (mailbox, id, thread, arrival, ours) VALUES ($1, $2, $3, $4, 0), ($1, $5, $3, $4, 1)`+conflict,
+			box, own, thread, arrival, ack)
+	case own != 0 || ack != 0:
+		_, err = t.exec(`INSERT INTO message_ids (mailbox, id, thread, arrival, ours) VALUES ($1, $2, $3, $4, $5)`+conflict,
+			box, own|ack, thread, arrival, truth(ack != 0))
+	}
+	return err
+}
