@@ -39,22 +39,27 @@ func (m *Message) Language(among []string) string {
 func language(text string, among []string) string {
 	text = onlyWords(capBytes(text, languageSample))
 	counts := map[*unicode.RangeTable]int{}
-	total := 0
+	latin, total := 0, 0
 	for _, r := range text {
-		if script, weight := scriptOf(r); script != nil {
+		if r < 0x80 { // most letters of most texts
+			if isLetter(byte(r)) {
+				latin++
+			}
+		} else if script, weight := scriptOf(r); script != nil {
 			counts[script] += weight
 			total += weight
 		}
 	}
-	if total < 2 {
+	counts[unicode.Latin] += latin
+	if total += latin; total < 2 {
 		return ""
 	}
-	if kana := counts[unicode.Hiragana]; kana*10 >= counts[unicode.Han] && kana > 0 {
+	if kana := counts[unicode.Hiragana]; kana*3 > counts[unicode.Han] {
 		counts[unicode.Hiragana], counts[unicode.Han] = kana+counts[unicode.Han], 0
 	}
 	var script *unicode.RangeTable
-	for s, n := range counts {
-		if n > counts[script] || n == counts[script] && s != unicode.Latin {
+	for _, s := range scriptOrder {
+		if counts[s] > counts[script] {
 			script = s
 		}
 	}
@@ -145,27 +150,23 @@ func scriptOfLanguage(l string) *unicode.RangeTable {
 	return unicode.Latin
 }
 
-var otherScripts = []*unicode.RangeTable{
-	unicode.Hiragana, unicode.Hangul, unicode.Cyrillic, unicode.Latin, unicode.Greek, unicode.Hebrew, unicode.Arabic, unicode.Thai,
-	unicode.Devanagari, unicode.Bengali, unicode.Tamil, unicode.Telugu, unicode.Georgian, unicode.Armenian,
+// scriptOrder is the order in which scripts are tried, and preferred where they are even: Latin letters stand in every text.
+var scriptOrder = []*unicode.RangeTable{
+	unicode.Han, unicode.Hiragana, unicode.Hangul, unicode.Cyrillic, unicode.Greek, unicode.Hebrew, unicode.Arabic, unicode.Thai,
+	unicode.Devanagari, unicode.Bengali, unicode.Tamil, unicode.Telugu, unicode.Georgian, unicode.Armenian, unicode.Latin,
 }
 
-// scriptOf returns a letter's script and how much it says; nil for everything that is no letter.
+// scriptOf returns the script of a letter beyond ASCII and how much it says; nil for everything that is no letter.
 func scriptOf(r rune) (script *unicode.RangeTable, weight int) {
 	switch {
-	case r < 0x80:
-		if isLetter(byte(r)) {
-			return unicode.Latin, 1
-		}
-		return nil, 0
 	case r >= 0x3400 && r <= 0x9fff || r >= 0x20000 && r <= 0x3ffff:
 		return unicode.Han, hanWeight
 	case unicode.Is(unicode.Katakana, r):
 		return unicode.Hiragana, hanWeight
 	}
-	for _, s := range otherScripts {
+	for _, s := range scriptOrder {
 		if unicode.Is(s, r) {
-			if s == unicode.Hiragana || s == unicode.Hangul {
+			if s == unicode.Han || s == unicode.Hiragana || s == unicode.Hangul {
 				return s, hanWeight
 			}
 			return s, 1

@@ -258,8 +258,10 @@ func unsubscribe(m *Message, _ *part) seen {
 		body = ""
 	}
 	quiet := m.Subject == "" || LooksLikeReply(m.Subject) || clearRequests[subject] || vagueRequests[subject]
+	first, rest, _ := strings.Cut(strings.TrimSpace(m.NewText), "\n")
+	signed := len(rest) <= 60 && len(strings.Fields(rest)) <= 6 && !strings.ContainsAny(rest, "?？0123456789") // "unsubscribe", and a name under it
 	switch {
-	case clearRequests[body], vagueRequests[body] && quiet:
+	case clearRequests[body], vagueRequests[body] && quiet, clearRequests[request(first)] && signed:
 		return seen{"body", m.NewText, "plain request to leave"}
 	case body == "" && (clearRequests[subject] || vagueRequests[subject] && !LooksLikeReply(m.Subject)):
 		return seen{"Subject", m.Subject, "plain request to leave"}

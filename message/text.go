@@ -127,8 +127,8 @@ func startsAttribution(line string) bool {
 // originalMarker recognises "-----Original Message-----" and its kin.
 func originalMarker(line string) bool {
 	if !strings.HasPrefix(line, "-") && !strings.HasPrefix(line, "—") {
-		last, _ := strings.CutSuffix(line, ":")
-		return len(line) < 80 && (len(last) < len(line) || strings.HasSuffix(line, "：")) && forwardLines[strings.ToLower(strings.ReplaceAll(line, " ", ""))]
+		colon := strings.HasSuffix(line, ":") || strings.HasSuffix(line, "：")
+		return colon && len(line) < 80 && forwardLines[strings.ToLower(strings.ReplaceAll(line, " ", ""))]
 	}
 	return startsAny(strings.ToLower(strings.Trim(line, "-— \t")), originalMarkers)
 }
