@@ -124,6 +124,10 @@ func (f *filler) line(prefix string, line []byte) int {
 		case (r == ' ' || r == '\t') && !keep:
 			f.space = true
 		default:
+			// ASCII is never broken but at spaces: the rest of the word comes along.
+			for r < utf8.RuneSelf && i+size < len(line) && line[i+size] > ' ' && line[i+size] < utf8.RuneSelf {
+				size++
+			}
 			f.put(r, line[i:i+size])
 			open = false
 		}
@@ -156,21 +160,20 @@ func (f *filler) address(a []byte) bool {
 	f.addresses = append(f.addresses, a)
 	if f.numbered {
 		f.space = f.space || !wide(f.last)
-		for _, c := range fmt.Appendf(nil, "[%d]", len(f.addresses)) {
-			f.put(rune(c), []byte{c})
-		}
+		f.put('[', fmt.Appendf(nil, "[%d]", len(f.addresses)))
 	}
 	return true
 }
 
-// put adds one character to the line, and breaks the line where it has become too long.
+// put adds one character, or a word of ASCII that begins with it, and breaks the line where it has become
+// too long.
 func (f *filler) put(r rune, encoded []byte) {
-	columns := 1
+	columns, last := len(encoded), rune(encoded[len(encoded)-1])
 	if r >= utf8.RuneSelf {
-		columns = columnsOf(r)
+		columns, last = columnsOf(r), r
 	}
 	if f.last != 0 {
-		if f.space || breakable(f.last, r) {
+		if f.space && !bound(f.last, encoded) || !f.space && columns > 0 && breakable(f.last, r) {
 			f.cut, f.cutColumn = len(f.out), f.column
 		}
 		if f.space {
@@ -182,11 +185,18 @@ func (f *filler) put(r rune, encoded []byte) {
 	f.out = append(f.out, encoded...)
 	f.column += columns
 	if columns > 0 {
-		f.last = r
+		f.last = last
 	}
 	if f.column > measure && f.cut > f.start {
 		f.wrap()
 	}
+}
+
+// bound tells whether a space should not end a line: between a word and its number (November 25), or a
+// time and its half of the day (6 PM).
+func bound(before rune, after []byte) bool {
+	number := before >= '0' && before <= '9'
+	return unicode.IsLetter(before) && after[0] >= '0' && after[0] <= '9' || number && (bytes.HasPrefix(after, []byte("AM")) || bytes.HasPrefix(after, []byte("PM")))
 }
 
 // wrap ends the line at the last place where it can be broken.
@@ -208,10 +218,10 @@ func columnsOf(r rune) int {
 	switch {
 	case r < 0x300:
 		return 1
-	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
-		return 0
 	case wide(r):
 		return 2
+	case unicode.In(r, unicode.Mn, unicode.Me, unicode.Cf):
+		return 0
 	}
 	return 1
 }
@@ -221,7 +231,7 @@ func wide(r rune) bool {
 	if r < 0x1100 {
 		return false
 	}
-	if r >= 0x4E00 && r <= 0x9FFF {
+	if r >= 0x4E00 && r <= 0x9FFF || r >= 0x3001 && r <= 0x3011 || r >= 0xFF01 && r <= 0xFF60 {
 		return true
 	}
 	k := width.LookupRune(r).Kind()
@@ -245,8 +255,13 @@ func breakable(a, b rune) bool {
 	if !wideA && !wideB {
 		return false
 	}
-	if unicode.IsDigit(a) && unicode.Is(unicode.Han, b) || unicode.IsDigit(b) && unicode.Is(unicode.Han, a) {
+	if han(a) && han(b) {
+		return true
+	}
+	if unicode.IsDigit(a) && han(b) || unicode.IsDigit(b) && han(a) {
 		return false
 	}
 	return !strings.ContainsRune("，。、；：？！）》」』】〉〕％…—”’·,.;:?!)]}%", b) && !strings.ContainsRune("（《「『【〈〔“‘([{", a)
 }
+
+func han(r rune) bool { return r >= 0x4E00 && r <= 0x9FFF || unicode.Is(unicode.Han, r) }

@@ -22,11 +22,29 @@ var errTooLong = errors.New("the letter becomes too long")
 
 // Compiled is one letter in one language, ready to be rendered by many goroutines at once.
 type Compiled struct {
-	name, language     string
-	subject, preheader *texttemplate.Template
-	text               *texttemplate.Template
-	layouts            []layout
-	html               *htmltemplate.Template
+	name, language                 string
+	subject, preheader, text, html part
+	layouts                        []layout
+}
+
+// part is one of the four templates of a letter, and its plan if it has one.
+type part struct {
+	name     string
+	template interface{ Execute(io.Writer, any) error }
+	plan     plan
+}
+
+func (p *part) run(b *bounded, v *view) (err error) {
+	b.Reset()
+	if p.plan != nil {
+		err = p.plan.run(b, v, "")
+	} else {
+		err = p.template.Execute(b, v)
+	}
+	if err != nil {
+		return fmt.Errorf("templates: the %s: %w", p.name, err)
+	}
+	return nil
 }
 
 // Compile compiles a letter that is no file of the folder, a campaign's for example, with the set's foot
@@ -95,7 +113,7 @@ func (c *compiler) letter(src Source, foot []*node) *Compiled {
 	to, own := len(c.source), []*node(nil)
 	if i := ruleLine(c.source[from:], false); i >= 0 {
 		to = from + i
-		own = c.growAt(to+strings.IndexByte(c.source[to:]+"\n", '\n')+1, len(c.source))
+		own = c.growAt(min(to+strings.IndexByte(c.source[to:]+"\n", '\n')+1, len(c.source)), len(c.source))
 	}
 	body := c.growAt(from, to)
 	if len(body) == 0 && len(c.mistakes) == 0 {
@@ -109,54 +127,59 @@ func (c *compiler) letter(src Source, foot []*node) *Compiled {
 }
 
 // line compiles a value of the front matter, which knows actions but no Markdown.
-func (c *compiler) line(name string, f field) *texttemplate.Template {
+func (c *compiler) line(name string, f field) part {
 	if f.place == nil {
 		f.place = func(int) int { return 0 }
 	}
 	c.place = f.place
 	if i := strings.IndexFunc(f.value, func(r rune) bool { return unicode.In(r, unicode.Cc, unicode.Co) }); i >= 0 {
 		c.mistake(i, "%s holds a line end, a control or a private-use character", name)
-		return nil
+		return part{}
 	}
 	g := &grower{compiler: c, passage: c.actionsOf(f.value)}
 	w := &textWriter{}
 	w.inlines(g.nest(g.marked(g.masked, 0)))
-	return c.parse(name, w.String())
+	return c.textPart(name, w.String())
 }
 
-func (c *compiler) parse(name, source string) *texttemplate.Template {
+func (c *compiler) textPart(name, source string) part {
 	t, err := texttemplate.New(name).Delims(openMark, closeMark).Funcs(funcs).Parse(source)
 	if err != nil {
 		c.mistake(0, "the %s cannot be compiled: %v", name, err)
+		return part{}
 	}
-	return t
+	return part{name, t, planOf(t.Root)}
 }
 
-// build makes the two templates of the letter's tree. html/template settles how each value is escaped
-// when it first runs, so it runs once here.
-func (c *compiler) build(l *Compiled, body, foot []*node) {
-	var source string
-	source, l.layouts = textPage(l.language, body, foot)
-	if len(l.layouts) > maxMarks {
-		c.mistake(0, "this letter has too many paragraphs")
-		return
-	}
-	l.text = c.parse("text", source)
-	source, err := htmlPage(l.language, body, foot)
-	if err == nil && len(source) > maxHTML {
-		c.mistake(0, "this letter is larger than %d KB; mail programs cut it off", maxHTML>>10)
-		return
-	}
-	if err == nil {
-		l.html, err = htmltemplate.New("html").Delims(openMark, closeMark).Funcs(funcs).Parse(source)
-	}
+// htmlPart compiles the page. html/template settles how each value is escaped when it first runs, so it
+// runs once here; from then on its tree says so.
+func (c *compiler) htmlPart(source string) part {
+	t, err := htmltemplate.New("HTML").Delims(openMark, closeMark).Funcs(funcs).Parse(source)
 	if err == nil {
 		var v view
-		v.set(&Reader{}, l.language)
-		err = l.html.Execute(io.Discard, &v)
+		v.set(&Reader{}, c.language)
+		err = t.Execute(io.Discard, &v)
 	}
 	if err != nil {
 		c.mistake(0, "this letter cannot be made HTML: %v", err)
+		return part{}
+	}
+	return part{"HTML", t, planOf(t.Tree.Root)}
+}
+
+// build makes the text part and the page of the letter's tree.
+func (c *compiler) build(l *Compiled, body, foot []*node) {
+	text, layouts := textPage(l.language, body, foot)
+	page, err := htmlPage(l.language, body, foot)
+	switch {
+	case err != nil:
+		c.mistake(0, "this letter cannot be made HTML: %v", err)
+	case len(layouts) > maxMarks:
+		c.mistake(0, "this letter has too many paragraphs")
+	case len(page) > maxHTML:
+		c.mistake(0, "this letter is larger than %d KB; mail programs cut it off", maxHTML>>10)
+	default:
+		l.text, l.layouts, l.html = c.textPart("text", text), layouts, c.htmlPart(page)
 	}
 }
 
@@ -179,6 +202,14 @@ func (b *bounded) Write(p []byte) (int, error) {
 	return b.Buffer.Write(p)
 }
 
+// WriteString is what plans and io.WriteString use; without it they would go past the bound.
+func (b *bounded) WriteString(s string) (int, error) {
+	if b.Len()+len(s) > maxOutput {
+		return 0, errTooLong
+	}
+	return b.Buffer.WriteString(s)
+}
+
 // Render writes the letter to r.
 func (l *Compiled) Render(r *Reader) (*Letter, error) {
 	s := scratches.Get().(*scratch)
@@ -186,36 +217,33 @@ func (l *Compiled) Render(r *Reader) (*Letter, error) {
 		s.view = view{} // the pool keeps nobody's data
 		scratches.Put(s)
 	}()
-	v := &s.view
-	v.set(r, l.language)
-	done := &Letter{Name: l.name, Language: l.language}
-	var err error
-	if v.Subject, err = s.line(l.subject); err != nil {
-		return nil, fmt.Errorf("templates: subject of %s.%s: %w", l.name, l.language, err)
+	done, err := s.render(l, r)
+	if err != nil {
+		return nil, fmt.Errorf("render letter %s.%s: %w", l.name, l.language, err)
 	}
-	if v.Preheader, err = s.line(l.preheader); err != nil {
-		return nil, fmt.Errorf("templates: preheader of %s.%s: %w", l.name, l.language, err)
-	}
-	done.Subject, done.Preheader = v.Subject, v.Preheader
-	s.out.Reset()
-	if err = l.text.Execute(&s.out, v); err != nil {
-		return nil, fmt.Errorf("templates: text of %s.%s: %w", l.name, l.language, err)
-	}
-	s.lines = fill(s.lines[:0], s.out.Bytes(), l.layouts)
-	done.Text = string(s.lines)
-	s.out.Reset()
-	if err = l.html.Execute(&s.out, v); err != nil {
-		return nil, fmt.Errorf("templates: HTML of %s.%s: %w", l.name, l.language, err)
-	}
-	done.HTML = s.out.String()
 	return done, nil
 }
 
-// line renders one line of the front matter.
-func (s *scratch) line(t *texttemplate.Template) (string, error) {
-	s.out.Reset()
-	if err := t.Execute(&s.out, &s.view); err != nil {
-		return "", err
+func (s *scratch) render(l *Compiled, r *Reader) (*Letter, error) {
+	v := &s.view
+	v.set(r, l.language)
+	if err := l.subject.run(&s.out, v); err != nil {
+		return nil, err
 	}
-	return cut(oneLine(s.out.String()), longestValue), nil
+	v.Subject = cut(oneLine(s.out.String()), longestValue)
+	if err := l.preheader.run(&s.out, v); err != nil {
+		return nil, err
+	}
+	v.Preheader = cut(oneLine(s.out.String()), longestValue)
+	if err := l.text.run(&s.out, v); err != nil {
+		return nil, err
+	}
+	s.lines = fill(s.lines[:0], s.out.Bytes(), l.layouts)
+	if err := l.html.run(&s.out, v); err != nil {
+		return nil, err
+	}
+	return &Letter{
+		Name: l.name, Language: l.language, Subject: v.Subject, Preheader: v.Preheader,
+		Text: string(s.lines), HTML: s.out.String(),
+	}, nil
 }

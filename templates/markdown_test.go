@@ -79,6 +79,7 @@ func TestText(t *testing.T) {
 		"comments":                    {"a{{/* }} not the end */}}b\n\n{{/* alone */}}\n\nc", "ab\n\nc"},
 		"Chinese lines join":          {"你好，\n世界\nA\nB", "你好，世界A B"},
 		"a heading":                   {"# 你好\n\n## Two {{ member.name }}\n\n### Three", "你好\n====\n\nTwo Li Wei\n----------\n\nThree"},
+		"a date keeps together":       {"It will be there by Wednesday of that week, but surely not by November 25 at noon, not at all.", "It will be there by Wednesday of that week, but surely not by\nNovember 25 at noon, not at all."},
 		"a quoted item":               {"- > one\n  > two\n- three", "- > one two\n- three"},
 	} {
 		t.Run(name, func(t *testing.T) {

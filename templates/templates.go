@@ -147,6 +147,9 @@ func (s *Set) Render(name, language string, r *Reader) (*Letter, error) {
 // pick finds what there is for a language: itself (zh-TW), its base (zh), the base in another place
 // (zh-CN), English, the first.
 func pick[T any](among map[string]T, language string) T {
+	if it, ok := among[language]; ok {
+		return it
+	}
 	base, _, _ := strings.Cut(strings.ToLower(language), "-")
 	var found T
 	rank := 0

@@ -43,7 +43,7 @@ func (v *view) set(r *Reader, language string) {
 	*v = view{
 		MemberName: nameOf(r.Name), MemberEmail: addressOf(r.Email), MemberTier: worded(r.Tier), MemberLanguage: worded(r.Language),
 		MemberJoined: "", MemberKnown: r.Known, MemberTopics: topicsOf(r.Topics),
-		MessageSubject: inner.Replace(cut(subject, longestMention)), MessageSubjectLine: subject,
+		MessageSubject: mention(subject), MessageSubjectLine: subject,
 		BusinessName: oneLine(r.Business.Name), BusinessWebsite: oneLine(r.Business.Website),
 		BusinessPhone: oneLine(r.Business.Phone), BusinessTel: dialled(r.Business.Phone), BusinessPostalAddress: oneLine(r.Business.PostalAddress),
 		MailboxName: oneLine(r.Mailbox), MailboxAddress: oneLine(r.MailboxAddress),
@@ -59,6 +59,14 @@ func (v *view) set(r *Reader, language string) {
 
 // inner makes the quotation marks of a subject those of a quotation in a quotation, which it is in a letter.
 var inner = strings.NewReplacer("“", "‘", "”", "’")
+
+// mention is how a letter speaks of a subject: short, and not at all when no word of it is left.
+func mention(subject string) string {
+	if !strings.ContainsFunc(subject, func(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) }) {
+		return ""
+	}
+	return inner.Replace(cut(subject, longestMention))
+}
 
 // worded makes a short value of a stranger harmless.
 func worded(s string) string { return cut(Harmless(s), longestValue) }
@@ -185,22 +193,23 @@ func asDay(v any) (time.Time, bool) {
 	return time.Time{}, false
 }
 
-// words that letters have for questions. None fails: values of different kinds are simply not equal
-// and neither less nor more, and a missing one counts as the zero of the other's kind, as it does in
-// the conditions of rules and segments.
+// funcs are the words of letters that ask or write something, as both templates and plans call them. None
+// fails: values of different kinds are simply not equal and neither less nor more, and a missing one counts
+// as the zero of the other's kind, as it does in the conditions of rules and segments. How many of which
+// they take was settled when the letter was compiled.
 var funcs = map[string]any{
-	"eq": func(a any, others ...any) bool {
-		return slices.ContainsFunc(others, func(b any) bool { n, ok := compare(a, b); return ok && n == 0 })
+	"eq": func(a ...any) any {
+		return slices.ContainsFunc(a[1:], func(b any) bool { n, ok := compare(a[0], b); return ok && n == 0 })
 	},
-	"ne":      func(a, b any) bool { n, ok := compare(a, b); return !ok || n != 0 },
-	"lt":      func(a, b any) bool { n, ok := compare(a, b); return ok && n < 0 },
-	"le":      func(a, b any) bool { n, ok := compare(a, b); return ok && n <= 0 },
-	"gt":      func(a, b any) bool { n, ok := compare(a, b); return ok && n > 0 },
-	"ge":      func(a, b any) bool { n, ok := compare(a, b); return ok && n >= 0 },
-	"follows": func(v *view, topic string) bool { return slices.Contains(v.reader.Topics, topic) },
-	"field":   func(v *view, name string) any { return v.field(name) },
-	"date":    func(v any, language string) string { return dated(v, language, true) },
-	"day":     func(v any, language string) string { return dated(v, language, false) },
+	"ne":      func(a ...any) any { n, ok := compare(a[0], a[1]); return !ok || n != 0 },
+	"lt":      func(a ...any) any { n, ok := compare(a[0], a[1]); return ok && n < 0 },
+	"le":      func(a ...any) any { n, ok := compare(a[0], a[1]); return ok && n <= 0 },
+	"gt":      func(a ...any) any { n, ok := compare(a[0], a[1]); return ok && n > 0 },
+	"ge":      func(a ...any) any { n, ok := compare(a[0], a[1]); return ok && n >= 0 },
+	"follows": func(a ...any) any { return slices.Contains(a[0].(*view).reader.Topics, a[1].(string)) },
+	"field":   func(a ...any) any { return a[0].(*view).field(a[1].(string)) },
+	"date":    func(a ...any) any { return dated(a[0], a[1].(string), true) },
+	"day":     func(a ...any) any { return dated(a[0], a[1].(string), false) },
 }
 
 // compare tells how a stands to b; false: they cannot be compared.
