@@ -6,18 +6,9 @@ import (
 
 func TestAQueueSeesOnlyItsSendings(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *ledger) {
-		l.box("support")
-		l.box("sales")
+		support, sales := l.box("support"), l.box("sales")
 		first := l.one(1)
 		second := l.one(2, func(a *Arrival) { a.Mailbox = "sales" })
-		support, err := l.RegisterMailbox(t.Context(), "support", "support@shop.example")
-		if err != nil {
-			t.Fatal(err)
-		}
-		sales, err := l.RegisterMailbox(t.Context(), "sales", "sales@shop.example")
-		if err != nil {
-			t.Fatal(err)
-		}
 		q := l.Queue(sales.Sending)
 		claimed, next, err := q.Settle(t.Context(), nil, 10)
 		if err != nil || len(claimed) != 1 || claimed[0].Recipient != second || !next.IsZero() {
