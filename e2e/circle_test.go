@@ -97,7 +97,7 @@ func secureShop(t *testing.T, o *office) *shop {
 	secure := func(addr, kind string) string {
 		return strings.Replace(login(plain(addr), support, secret), "security: none", "security: "+kind, 1)
 	}
-	s := newShop(t, secure(o.postfix.Addr(), "starttls"), box{Name: "support", Address: support, IMAP: secure(o.dovecot.IMAPSAddr(), "tls")})
+	s := newShop(t, secure(o.postfix.Addr(), "starttls"), box{Name: "support", Address: support, IMAP: secure(o.dovecot.IMAPSAddr(), "tls"), Envelope: "subaddress"})
 	roots := filepath.Join(s.Folder, "roots.pem")
 	if err := os.WriteFile(roots, all, 0o600); err != nil {
 		t.Fatal(err)
@@ -124,6 +124,10 @@ func fullCircle(t *testing.T, o *office, s *shop) {
 		}
 		a := readAcknowledgement(t, got[0].Raw)
 		a.check(t, c.letter, c.language)
+		sender := a.field(t, "Return-Path")
+		if wish := s.Mailboxes[0].Envelope; strings.Contains(sender, "support+") != (wish == "subaddress") {
+			t.Errorf("the envelope sender is %s, asked for %q", sender, wish)
+		}
 		promises := report[promised](t, s, "promises", "list")
 		found := false
 		for _, p := range promises {

@@ -265,6 +265,7 @@ type shop struct {
 type box struct {
 	Name, Address string
 	IMAP          string // the keys of `imap:` in YAML's short form
+	Envelope      string // "": as `check` found out
 }
 
 // newShop is a shop with a free port for its web server.
@@ -299,6 +300,9 @@ mailboxes:
 `, s.Database, s.SMTP, s.Listen)
 	for _, m := range s.Mailboxes {
 		fmt.Fprintf(&b, "  %s:\n    address: %s\n    name: Harbour Books Support\n    imap: {%s}\n", m.Name, m.Address, m.IMAP)
+		if m.Envelope != "" {
+			fmt.Fprintf(&b, "    envelope: %s\n", m.Envelope)
+		}
 	}
 	s.file = filepath.Join(s.Folder, "config.yaml")
 	if err := os.WriteFile(s.file, []byte(b.String()), 0o600); err != nil {
