@@ -12,16 +12,19 @@ import (
 
 // Bounce is what a report says of one recipient.
 type Bounce struct {
-	Recipient string // the address we wrote to, where the report tells it
-	Status    string // "5.1.1" (RFC 3463); "5.0.0" or "4.0.0" where only the class is known
-	Action    string // "failed", "delayed", "delivered", "relayed", "expanded" (RFC 3464 §2.3.3)
-	Reason    string // "user-unknown", "mailbox-full", … (see words.go)
-	Permanent bool   // the address is dead: no such user or host, or disabled
+	Recipient string `json:"recipient"` // the address we wrote to, where the report tells it
+	Status    string `json:"status"`    // "5.1.1" (RFC 3463); "5.0.0" or "4.0.0" where only the class is known
+	Action    string `json:"action"`    // "failed", "delayed", "delivered", "relayed", "expanded" (RFC 3464 §2.3.3)
+	Reason    string `json:"reason"`    // "user-unknown", "mailbox-full", … (see words.go)
+	Permanent bool   `json:"permanent"` // the address is dead: no such user or host, or disabled
 }
 
 // Complaint is what a feedback report says. Types other than "abuse" and "opt-out" are no complaint of a reader: "auth-failure", "fraud",
 // "virus", "not-spam" (RFC 5965 §7.3, RFC 6430).
-type Complaint struct{ Recipient, Type string }
+type Complaint struct {
+	Recipient string `json:"recipient"`
+	Type      string `json:"type"` // "abuse", "not-spam", … (RFC 5965 §7.3)
+}
 
 const (
 	maxRecipients = 100      // of one report

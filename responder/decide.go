@@ -195,9 +195,6 @@ func RuleOf(reason Reason) string {
 	return ""
 }
 
-// Wait says whether a person waits who was silenced for this reason.
-func (r Reason) waits() bool { return r == NewThread || silencesPeople[r] }
-
 // automatic are the kinds that a contact form's mail only seems to be.
 var automatic = map[message.Kind]bool{
 	message.KindAutoReply: true, message.KindList: true, message.KindNotification: true, message.KindOwn: true,
