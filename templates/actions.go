@@ -1,8 +1,10 @@
 package templates
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template/parse"
 	"unicode/utf8"
@@ -73,70 +75,62 @@ func (t *passage) action(r rune) (action, bool) {
 // actionsOf finds the actions of source, checks each and masks it.
 func (c *compiler) actionsOf(source string) *passage {
 	t := &passage{}
-	var b strings.Builder
-	inRange := 0 // how many ranges are open, and whether each "end" closes one
-	var open []op
+	var masked []byte
+	var open []op // what waits for its end, to know where a dot has a meaning
 	for i := 0; i < len(source); {
 		start := strings.Index(source[i:], "{{")
 		if start < 0 {
-			b.WriteString(source[i:])
+			masked = append(masked, source[i:]...)
 			break
 		}
 		start += i
-		b.WriteString(source[i:start])
+		masked = append(masked, source[i:start]...)
 		end := closing(source, start)
 		if end < 0 {
 			c.mistake(start, "this {{ is never closed with }}")
-			b.WriteString("{{")
+			masked = append(masked, "{{"...)
 			i = start + 2
 			continue
-		}
-		inner, from := source[start+2:end-2], start+2
-		trimLeft := strings.HasPrefix(inner, "-") && len(inner) > 1 && blank(inner[1])
-		trimRight := strings.HasSuffix(inner, "-") && len(inner) > 1 && blank(inner[len(inner)-2])
-		if trimLeft {
-			inner, from = inner[1:], from+1
-		}
-		if trimRight {
-			inner = inner[:len(inner)-1]
-		}
-		a := c.action(inner, from, inRange > 0)
-		a.at = start
-		switch a.op {
-		case opIf, opRange:
-			open = append(open, a.op)
-		case opEnd:
-			if len(open) > 0 {
-				open = open[:len(open)-1]
-			}
-		}
-		inRange = 0
-		for _, o := range open {
-			if o == opRange {
-				inRange++
-			}
 		}
 		if len(t.actions) == maxMarks {
 			c.mistake(start, "a letter has at most %d actions", maxMarks)
 			break
 		}
-		masked := b.String()
-		if trimLeft {
-			// As in Go's templates {{- takes away the space before; line ends stay, they are Markdown's.
-			masked = strings.TrimRight(masked, " \t")
-			b.Reset()
-			b.WriteString(masked)
+		inner, left, right := untrimmed(source[start+2 : end-2])
+		a := c.action(inner, end-2-len(right)-len(inner), slices.Contains(open, opRange))
+		a.at = start
+		switch {
+		case a.op == opIf || a.op == opRange:
+			open = append(open, a.op)
+		case a.op == opEnd && len(open) > 0:
+			open = open[:len(open)-1]
 		}
-		b.WriteRune(firstMark + rune(len(t.actions)))
-		t.actions = append(t.actions, a)
+		// As in Go's templates {{- and -}} take away the space around; line ends stay, they are Markdown's.
+		if left != "" {
+			masked = bytes.TrimRight(masked, " \t")
+		}
 		i = end
-		if trimRight {
-			i += len(source[i:]) - len(strings.TrimLeft(source[i:], " \t"))
+		if right != "" {
+			i = len(source) - len(strings.TrimLeft(source[end:], " \t"))
 		}
-		t.shifts = append(t.shifts, shift{len(masked), start}, shift{b.Len(), i})
+		t.shifts = append(t.shifts, shift{len(masked), start})
+		masked = utf8.AppendRune(masked, firstMark+rune(len(t.actions)))
+		t.shifts = append(t.shifts, shift{len(masked), i})
+		t.actions = append(t.actions, a)
 	}
-	t.masked = b.String()
+	t.masked = string(masked)
 	return t
+}
+
+// untrimmed takes the trim marks, a hyphen and a space, from what stands between {{ and }}.
+func untrimmed(s string) (inner, left, right string) {
+	if len(s) > 1 && s[0] == '-' && blank(s[1]) {
+		left, s = "-", s[1:]
+	}
+	if n := len(s); n > 1 && s[n-1] == '-' && blank(s[n-2]) {
+		right, s = "-", s[:n-1]
+	}
+	return s, left, right
 }
 
 func blank(c byte) bool { return c == ' ' || c == '\t' || c == '\n' }

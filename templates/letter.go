@@ -42,7 +42,7 @@ func (p *part) run(b *bounded, v *view) (err error) {
 		err = p.template.Execute(b, v)
 	}
 	if err != nil {
-		return fmt.Errorf("templates: the %s: %w", p.name, err)
+		return fmt.Errorf("the %s: %w", p.name, err)
 	}
 	return nil
 }
@@ -95,6 +95,10 @@ func (c *compiler) growAt(from, to int) []*node {
 
 // letter compiles a letter; what it returns is of use only when there was no mistake.
 func (c *compiler) letter(src Source, foot []*node) *Compiled {
+	if !languageTag.MatchString(src.Language) {
+		c.note(0, 0, fmt.Sprintf("%q is no language, which is written en, zh or zh-TW", src.Language))
+		return nil
+	}
 	if !c.setSource(src.Data) {
 		return nil
 	}
@@ -219,7 +223,7 @@ func (l *Compiled) Render(r *Reader) (*Letter, error) {
 	}()
 	done, err := s.render(l, r)
 	if err != nil {
-		return nil, fmt.Errorf("render letter %s.%s: %w", l.name, l.language, err)
+		return nil, fmt.Errorf("templates: render %s.%s: %w", l.name, l.language, err)
 	}
 	return done, nil
 }

@@ -138,6 +138,11 @@ func TestCompile(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	source.Data = []byte("---\nsubject: \"Sale\"\ntopic: news\n---\nDear {{ or member.name \"reader\" }},\n")
+	strange := source
+	strange.Language = `en" onload="x`
+	if _, err := s.Compile(strange); err == nil || !strings.Contains(err.Error(), "is no language") {
+		t.Errorf("%v", err)
+	}
 	l, err := s.Compile(source)
 	if err != nil {
 		t.Fatal(err)

@@ -30,8 +30,14 @@ func (m *Mistake) Error() string {
 	return fmt.Sprintf("%s:%d:%d: %s", m.File, m.Line, m.Column, m.Message)
 }
 
-// fileName is what a letter's file is called: acknowledgement.en.md, welcome.zh-TW.md.
-var fileName = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]{0,63})\.([a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2})\.md$`)
+// fileName is what a letter's file is called: acknowledgement.en.md, welcome.zh-TW.md. The language is
+// the part of RFC 5646 that shops have use for.
+var (
+	fileName    = regexp.MustCompile(`^([a-z0-9][a-z0-9_-]{0,63})\.(` + language + `)\.md$`)
+	languageTag = regexp.MustCompile(`^(` + language + `)$`)
+)
+
+const language = `[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,2}`
 
 // Source is a letter as it was written.
 type Source struct {
