@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/textproto"
 	"os"
+	"syscall"
 )
 
 // Report is what Check found out about the server.
@@ -34,7 +35,7 @@ func Check(ctx context.Context, cfg Config, senders ...string) (Report, error) {
 	report := Report{Address: t.addr, Signed: len(t.signer.keys)}
 	session, err := t.Dial(ctx)
 	if err != nil {
-		return report, fmt.Errorf("outbox: %w", err)
+		return report, err
 	}
 	defer session.Close()
 	c := session.(*conn)
@@ -138,6 +139,8 @@ func (t *smtpTransport) mend(step string, err error) string {
 		return fmt.Sprintf("refuses us at %s: %s", step, refused.Reply)
 	case errors.As(err, &later):
 		return fmt.Sprintf("asks us to come later at %s: %s", step, later.Reply)
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "takes no connection, nothing listens there: check smtp.host and smtp.port"
 	case isTimeout(err) && step == stepConnect:
 		return "does not answer: check smtp.host and smtp.port, and that no firewall blocks the port"
 	case isTimeout(err):
