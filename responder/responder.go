@@ -286,7 +286,7 @@ func (r *Responder) announce(pieces []piece, verdicts []store.Verdict) {
 			e.Member = p.history.Member.Email
 		}
 		if e.Reason != p.decision.Reason { // the store said no inside its transaction
-			e.Rule, e.Evidence = RuleOf(e.Reason), ""
+			e.Rule, e.Evidence = RuleOf(e.Reason), v.Evidence
 		}
 		if v.Acknowledged {
 			e.AckID = p.ack.MessageID
