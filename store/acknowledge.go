@@ -75,12 +75,19 @@ func (db *DB) Acknowledge(ctx context.Context, batch []Arrival) ([]Verdict, erro
 	}
 	verdicts := make([]Verdict, len(batch))
 	err := db.write(ctx, fmt.Sprintf("record %d arrivals", len(batch)), func(t *tx) (err error) {
+		in := intake{tx: t}
+		if in.muted, err = t.muted(batch); err != nil {
+			return err
+		}
+		if in.fuses, err = t.openFuses(batch); err != nil {
+			return err
+		}
 		for i := range batch {
-			if verdicts[i], err = t.acknowledge(&batch[i], boxes[i]); err != nil {
+			if verdicts[i], err = in.acknowledge(&batch[i], boxes[i]); err != nil {
 				return fmt.Errorf("arrival %d/%d of the mailbox %q: %w", batch[i].UIDValidity, batch[i].UID, batch[i].Mailbox, err)
 			}
 		}
-		return t.forgetOldFuses()
+		return t.closeFuses(in.fuses)
 	})
 	if err != nil {
 		return nil, err
@@ -88,37 +95,40 @@ func (db *DB) Acknowledge(ctx context.Context, batch []Arrival) ([]Verdict, erro
 	return verdicts, nil
 }
 
+// intake is a batch on its way into the ledger.
+type intake struct {
+	*tx
+	fuses *fusebox
+	muted map[string]string // sender → why
+}
+
 // acknowledge is the life of one arrival in the ledger.
-func (t *tx) acknowledge(a *Arrival, box Mailbox) (Verdict, error) {
-	known, again, err := t.recognise(a, box)
+func (in *intake) acknowledge(a *Arrival, box Mailbox) (v Verdict, err error) {
+	known, again, err := in.recognise(a, box)
 	if err != nil || known.Known {
 		return known, err
 	}
 	seen := a.Seen
 	if seen.IsZero() {
-		seen = time.UnixMilli(t.now)
+		seen = time.UnixMilli(in.now)
 	}
 	tr := newTrail(box.ID, a.Refs, a.Hash, a.From, a.ThreadSubject, seen)
 	tr.unseen = !again
-	threads, err := findThreads(t.ctx, t, []trail{tr})
+	threads, err := findThreads(in.ctx, in, []trail{tr})
 	if err != nil {
-		return Verdict{}, err
+		return v, err
 	}
 	th := threads[0]
 	if th == nil {
 		th = &thread{round: 1}
 	}
-	v := Verdict{Reason: clean(a.Reason, maxText), Evidence: clean(a.Evidence, maxLine)}
-	if v.Muted, err = t.strikeAnswer(a, box, tr, seen); err != nil {
+	v = Verdict{Reason: clean(a.Reason, maxText), Evidence: clean(a.Evidence, maxLine)}
+	if v.Muted, err = in.strikeAnswer(a, box, tr, seen); err != nil {
 		return v, err
 	}
 	wants := a.Acknowledge
 	if wants {
-		no, err := t.objection(a, th, again)
-		if err != nil {
-			return v, err
-		}
-		if no != nil {
+		if no := in.objection(a, th, again); no != nil {
 			wants, v.Reason, v.Evidence = false, no.reason, no.evidence
 		}
 	}
@@ -129,11 +139,11 @@ func (t *tx) acknowledge(a *Arrival, box Mailbox) (Verdict, error) {
 	if waits {
 		th.promised = th.round
 	}
-	if th.id, err = t.keepThread(th, box.ID, seen); err != nil {
+	if th.id, err = in.keepThread(th, box.ID, seen); err != nil {
 		return v, err
 	}
 	v.Acknowledged = wants && a.Ack != nil
-	return v, t.record(a, box, th, &v, tr, seen, waits)
+	return v, in.record(a, box, th, &v, tr, seen, waits)
 }
 
 // recognise finds an arrival that was recorded before: by its UID, or after a change of UIDVALIDITY by its content, and
@@ -180,29 +190,27 @@ func (t *tx) recognise(a *Arrival, box Mailbox) (v Verdict, again bool, err erro
 type objection struct{ reason, evidence string }
 
 // objection finds what speaks against an acknowledgement; nil: nothing, and only then are the fuses claimed.
-func (t *tx) objection(a *Arrival, th *thread, again bool) (*objection, error) {
+func (in *intake) objection(a *Arrival, th *thread, again bool) *objection {
 	// The same content a second time is the same letter, even when the thread has gone on since.
 	if again {
-		return &objection{reasonFollowUp, "the same letter came before"}, nil
+		return &objection{reasonFollowUp, "the same letter came before"}
 	}
 	if th.spoken() {
-		return &objection{reasonFollowUp, "the thread has had its acknowledgement"}, nil
+		return &objection{reasonFollowUp, "the thread has had its acknowledgement"}
 	}
-	why, err := t.muted(addressKey(a.From))
-	if err != nil || why != "" {
-		return &objection{reasonRobotFuse, why}, err
+	if why := in.muted[addressKey(a.From)]; why != "" {
+		return &objection{reasonRobotFuse, why}
 	}
-	blown, err := t.claim(a.Fuses)
-	if err != nil || blown == nil {
-		return nil, err
+	if blown := in.fuses.claim(a.Fuses); blown != nil {
+		return &objection{clean(blown.Reason, maxText), fmt.Sprintf("%d in %s are used up for %s", blown.N, blown.Per, clean(blown.Key, maxText))}
 	}
-	return &objection{clean(blown.Reason, maxText), fmt.Sprintf("%d in %s are used up for %s", blown.N, blown.Per, clean(blown.Key, maxText))}, nil
+	return nil
 }
 
 // strikeAnswer notes a strike against the sender of an answer to one of our acknowledgements that came within two minutes
 // of its sending. Automatic mail that says so is no strike: it is silenced by its marks, and a person's vacation notice
 // must not mute the person.
-func (t *tx) strikeAnswer(a *Arrival, box Mailbox, tr trail, seen time.Time) (muted bool, err error) {
+func (in *intake) strikeAnswer(a *Arrival, box Mailbox, tr trail, seen time.Time) (muted bool, err error) {
 	if len(tr.refs) == 0 || a.Kind != kindPerson {
 		return false, nil
 	}
@@ -213,7 +221,7 @@ func (t *tx) strikeAnswer(a *Arrival, box Mailbox, tr trail, seen time.Time) (mu
 	// The server's own clock says best when the answer came, unless it runs behind ours.
 	came := seen
 	fast := false
-	sent, err := rows(t.ctx, t, func(s scanner, at *moment) error { return s.Scan(at) },
+	sent, err := rows(in.ctx, in, func(s scanner, at *moment) error { return s.Scan(at) },
 		`SELECT d.at FROM {{set $1 id:bigint}} x CROSS JOIN message_ids m JOIN deliveries d ON d.sending = $3 AND d.recipient = m.arrival
 		WHERE m.mailbox = $2 AND m.id = x.id AND m.ours = 1 AND d.state IN (1, 2, 5)`, set(wanted), box.ID, box.Sending)
 	for _, at := range sent {
@@ -225,7 +233,11 @@ func (t *tx) strikeAnswer(a *Arrival, box Mailbox, tr trail, seen time.Time) (mu
 	if err != nil || !fast {
 		return false, err
 	}
-	return t.strike(addressKey(a.From), "answered acknowledgements within two minutes, twice in a day")
+	key := addressKey(a.From)
+	if muted, err = in.strike(key); muted {
+		in.muted[key] = robotWords
+	}
+	return muted, err
 }
 
 func (t *tx) keepThread(th *thread, box int64, seen time.Time) (id int64, err error) {

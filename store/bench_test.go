@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
@@ -23,10 +24,7 @@ func (l *ledger) strangers(first, n int) []Arrival {
 	for i := range batch {
 		from := fmt.Sprintf("person%d@example%d.com", first+i, (first+i)%997)
 		a := l.letter(uint32(first+i+1), from, fmt.Sprintf("A question about order %d", first+i))
-		a.Ack.Bytes = make([]byte, 5700)
-		for j := range a.Ack.Bytes {
-			a.Ack.Bytes[j] = byte('a' + (i+j*7)%23)
-		}
+		a.Ack.Bytes = bytes.Repeat([]byte("Dear customer, "), 380)
 		a.Fuses = []Fuse{
 			{"sender " + from, 3, 24 * time.Hour, "limit-sender"},
 			{"domain " + fmt.Sprint((first+i)%997), 1 << 30, time.Hour, "limit-domain"},

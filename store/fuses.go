@@ -2,10 +2,8 @@ package store
 
 import (
 	"context"
-	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -51,83 +49,97 @@ func (w *window) sum() (n int) {
 	return n
 }
 
-// claim takes one of every fuse, or none: then it returns the first one that is blown.
-func (t *tx) claim(fuses []Fuse) (blown *Fuse, err error) {
-	if len(fuses) == 0 {
-		return nil, nil
-	}
-	keys := make([]string, len(fuses))
-	wanted := make([][]any, len(fuses))
-	for i, f := range fuses {
-		keys[i] = clean(f.Key, maxText) + "/" + f.Per.String() // another Per begins anew
-		wanted[i] = []any{keys[i]}
-	}
-	windows, err := t.windows(wanted)
-	if err != nil {
-		return nil, err
-	}
-	changed := make(map[string][]any, len(fuses))
-	for i := range fuses {
-		w := windows[keys[i]]
-		back := w.advance(t.now / fuses[i].width())
-		if back { // kept even when nothing is claimed, or the counts would stay in a future that the clock has left
-			changed[keys[i]] = w.row(keys[i], &fuses[i])
-		}
-		if blown == nil && w.sum() >= fuses[i].N {
-			blown = &fuses[i]
-		}
-	}
-	if blown == nil {
-		for i := range fuses {
-			w := windows[keys[i]]
-			w.counts[slots]++
-			changed[keys[i]] = w.row(keys[i], &fuses[i])
-		}
-	}
-	if len(changed) == 0 {
-		return blown, nil
-	}
-	_, err = t.exec(`INSERT INTO fuses (key, slot, ends, counts) SELECT key, slot, ends, counts
-		FROM {{set $1 key:text slot:bigint ends:bigint counts:bytes}} x WHERE true
-		ON CONFLICT (key) DO UPDATE SET slot = excluded.slot, ends = excluded.ends, counts = excluded.counts`, set(slices.Collect(maps.Values(changed))))
-	return blown, err
+// fusebox holds the windows of a batch's fuses while its transaction lasts: read once, written once.
+type fusebox struct {
+	now     int64
+	windows map[string]*window
+	changed map[string][]any // rows to write
 }
+
+// key is where a fuse is kept; with another Per it begins anew.
+func (f *Fuse) key() string { return clean(f.Key, maxText) + "/" + f.Per.String() }
 
 // width is how long a slot is, in milliseconds.
 func (f *Fuse) width() int64 { return max(f.Per.Milliseconds()/slots, 1) }
 
-func (w *window) row(key string, f *Fuse) []any {
-	counts := make([]byte, 0, 4*len(w.counts))
-	for _, c := range w.counts {
-		counts = binary.BigEndian.AppendUint32(counts, c)
+// openFuses reads the windows of all fuses that a batch may claim.
+func (t *tx) openFuses(batch []Arrival) (*fusebox, error) {
+	b := &fusebox{now: t.now, windows: map[string]*window{}, changed: map[string][]any{}}
+	var wanted [][]any
+	for i := range batch {
+		for _, f := range batch[i].Fuses {
+			if key := f.key(); b.windows[key] == nil {
+				b.windows[key] = &window{}
+				wanted = append(wanted, []any{key})
+			}
+		}
 	}
-	return []any{key, w.slot, (w.slot + slots + 1) * f.width(), hex.EncodeToString(counts)}
-}
-
-// windows reads the windows of fuses, an empty one where none is kept.
-func (t *tx) windows(keys [][]any) (map[string]*window, error) {
+	if len(wanted) == 0 {
+		return b, nil
+	}
 	type kept struct {
 		key    string
 		slot   int64
 		counts []byte
 	}
 	found, err := rows(t.ctx, t, func(s scanner, k *kept) error { return s.Scan(&k.key, &k.slot, &k.counts) },
-		`SELECT f.key, f.slot, f.counts FROM {{set $1 key:text}} x CROSS JOIN fuses f WHERE f.key = x.key`, set(keys))
-	windows := make(map[string]*window, len(keys))
-	for _, key := range keys {
-		windows[key[0].(string)] = &window{}
-	}
+		`SELECT f.key, f.slot, f.counts FROM {{set $1 key:text}} x CROSS JOIN fuses f WHERE f.key = x.key`, set(wanted))
 	for _, k := range found {
-		w := &window{slot: k.slot}
+		w := b.windows[k.key]
+		if w == nil || len(k.counts) != 4*len(w.counts) {
+			return nil, fmt.Errorf("the fuse %q is kept with %d bytes of counts", k.key, len(k.counts))
+		}
+		w.slot = k.slot
 		for i := range w.counts {
-			if len(k.counts) < 4*i+4 {
-				return nil, fmt.Errorf("the fuse %q has %d bytes of counts", k.key, len(k.counts))
-			}
 			w.counts[i] = binary.BigEndian.Uint32(k.counts[4*i:])
 		}
-		windows[k.key] = w
 	}
-	return windows, err
+	return b, err
+}
+
+// claim takes one of every fuse, or none: then it returns the first one that is blown.
+func (b *fusebox) claim(fuses []Fuse) (blown *Fuse) {
+	for i := range fuses {
+		f := &fuses[i]
+		w := b.windows[f.key()]
+		if w.advance(b.now / f.width()) {
+			// Kept even when nothing is claimed, or the counts would stay in a future that the clock has left.
+			b.change(f, w)
+		}
+		if blown == nil && w.sum() >= f.N {
+			blown = f
+		}
+	}
+	if blown != nil {
+		return blown
+	}
+	for i := range fuses {
+		w := b.windows[fuses[i].key()]
+		w.counts[slots]++
+		b.change(&fuses[i], w)
+	}
+	return nil
+}
+
+func (b *fusebox) change(f *Fuse, w *window) {
+	counts := make([]byte, 0, 4*len(w.counts))
+	for _, c := range w.counts {
+		counts = binary.BigEndian.AppendUint32(counts, c)
+	}
+	b.changed[f.key()] = []any{f.key(), w.slot, (w.slot + slots + 1) * f.width(), hex.EncodeToString(counts)}
+}
+
+// closeFuses writes what was claimed.
+func (t *tx) closeFuses(b *fusebox) error {
+	if len(b.changed) > 0 {
+		if _, err := t.exec(`INSERT INTO fuses (key, slot, ends, counts) SELECT key, slot, ends, counts
+			FROM {{set $1 key:text slot:bigint ends:bigint counts:bytes}} x WHERE true
+			ON CONFLICT (key) DO UPDATE SET slot = excluded.slot, ends = excluded.ends, counts = excluded.counts`,
+			set(slices.Collect(maps.Values(b.changed)))); err != nil {
+			return err
+		}
+	}
+	return t.forgetOldFuses()
 }
 
 // forgetOldFuses drops what is as good as new, once an hour: there is a fuse for every sender.
@@ -146,10 +158,12 @@ const (
 	strikesCount = 24 * time.Hour
 )
 
+const robotWords = "answered acknowledgements within two minutes, twice in a day"
+
 // strike notes that a sender answered an acknowledgement faster than people do. The second time within a day mutes them.
-func (t *tx) strike(key, why string) (muted bool, err error) {
+func (t *tx) strike(key string) (muted bool, err error) {
 	changed, err := t.exec(`UPDATE robots SET muted = $2, why = $3 WHERE key = $1 AND muted IS NULL AND struck > $4`,
-		key, t.now, why, t.now-strikesCount.Milliseconds())
+		key, t.now, robotWords, t.now-strikesCount.Milliseconds())
 	if err != nil || changed > 0 {
 		return changed > 0, err
 	}
@@ -157,13 +171,20 @@ func (t *tx) strike(key, why string) (muted bool, err error) {
 	return false, err
 }
 
-// muted says why a sender is muted, "" if not.
-func (t *tx) muted(key string) (why string, err error) {
-	err = t.row(`SELECT why FROM robots WHERE key = $1 AND muted IS NOT NULL`, key).Scan(&why)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
+// muted says which senders of a batch are muted, and why.
+func (t *tx) muted(batch []Arrival) (map[string]string, error) {
+	senders := make([][]any, len(batch))
+	for i := range batch {
+		senders[i] = []any{addressKey(batch[i].From)}
 	}
-	return why, err
+	type word struct{ key, why string }
+	found, err := rows(t.ctx, t, func(s scanner, w *word) error { return s.Scan(&w.key, &w.why) },
+		`SELECT r.key, r.why FROM {{set $1 key:text}} x CROSS JOIN robots r WHERE r.key = x.key AND r.muted IS NOT NULL`, set(senders))
+	muted := make(map[string]string, len(found))
+	for _, w := range found {
+		muted[w.key] = w.why
+	}
+	return muted, err
 }
 
 // Unmute believes again that a person writes from the address.

@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"os"
 )
@@ -47,31 +46,53 @@ func (db *DB) served() error {
 }
 
 func (db *DB) lockPostgreSQL(ctx context.Context) (release func(), err error) {
+	db.locking.Lock()
+	defer db.locking.Unlock()
+	if db.lock, err = db.advisoryLock(ctx); err != nil {
+		return nil, err
+	}
+	db.serving = true
+	return func() {
+		db.locking.Lock()
+		defer db.locking.Unlock()
+		db.serving = false
+		db.dropLock()
+	}, nil
+}
+
+// dropLock closes the connection that holds the lock, and with it the lock.
+func (db *DB) dropLock() {
+	if db.lock != nil {
+		discard(db.lock)
+		db.lock = nil
+	}
+}
+
+func (db *DB) advisoryLock(ctx context.Context) (*sql.Conn, error) {
 	conn, err := db.writing.Conn(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("store: take the lock of the database %s: %w", db.name, sentence(err))
 	}
 	var held bool
 	err = conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtext('returnpost daemon'), hashtext(current_schema()))`).Scan(&held)
-	if err == nil && !held {
-		err = errors.Join(db.served(), conn.Close())
-		return nil, err
+	if err == nil && held {
+		return conn, nil
 	}
-	if err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("store: take the lock of the database %s: %w", db.name, sentence(err))
+	discard(conn)
+	if err == nil {
+		return nil, db.served()
 	}
+	return nil, fmt.Errorf("store: take the lock of the database %s: %w", db.name, sentence(err))
+}
+
+// keepLock takes PostgreSQL's lock again if its connection was lost.
+func (db *DB) keepLock(ctx context.Context) (err error) {
 	db.locking.Lock()
-	db.lock = conn
-	db.locking.Unlock()
-	return func() {
-		db.locking.Lock()
-		defer db.locking.Unlock()
-		db.lock = nil
-		// The connection goes back to the pool, so the lock must not stay with it.
-		if _, err := conn.ExecContext(context.Background(), `SELECT pg_advisory_unlock_all()`); err != nil {
-			discard(conn)
-		}
-		conn.Close()
-	}, nil
+	defer db.locking.Unlock()
+	if !db.serving || db.lock != nil && db.lock.PingContext(ctx) == nil {
+		return nil
+	}
+	db.dropLock()
+	db.lock, err = db.advisoryLock(ctx)
+	return err
 }

@@ -73,6 +73,49 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 	})
 }
 
+// TestLostConnections: the server ends all connections, as at its restart. Writing goes on, and the lock is taken again.
+func TestLostConnections(t *testing.T) {
+	l := open(t, servers.PostgreSQL(t))
+	if _, err := l.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.box("support")
+	other := l.another()
+	end := func() {
+		t.Helper()
+		if _, err := other.readers.Exec(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.one(1)
+	end()
+	l.one(2)
+	end()
+	if err := l.Health(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if _, err := other.Lock(t.Context()); err == nil {
+		t.Error("the lock was not taken again")
+	}
+	// Lost in the middle of a transaction: an error, nothing kept, and the next one works.
+	a := l.letter(3, "b@x", "B")
+	err := l.write(t.Context(), "be cut off", func(tx *tx) error {
+		if _, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('cut', $1)`, []byte{1}); err != nil {
+			return err
+		}
+		end()
+		_, err := tx.exec(`INSERT INTO settings (name, value) VALUES ('off', $1)`, []byte{1})
+		return err
+	})
+	if err == nil {
+		t.Error("no error")
+	}
+	l.acknowledge(a)
+	if n := (&ledger{DB: other, t: t}).count("SELECT count(*) FROM settings WHERE name IN ('cut', 'off')"); n != 0 {
+		t.Error("half a transaction is kept")
+	}
+}
+
 // TestHoldingTheLockUntilKilled is the process that TestLockEndsWithItsProcess kills; by itself it does nothing.
 func TestHoldingTheLockUntilKilled(t *testing.T) {
 	url := os.Getenv("RETURNPOST_STORE_CHILD")

@@ -57,7 +57,8 @@ type DB struct {
 	queue // of all deliveries
 
 	locking sync.Mutex
-	lock    *sql.Conn // holds PostgreSQL's advisory lock while serving
+	serving bool      // PostgreSQL's advisory lock was taken
+	lock    *sql.Conn // holds it
 }
 
 // readerCount is how many reads go on at a time; each has a page cache of its own.
@@ -103,13 +104,8 @@ func (db *DB) Close() error {
 
 // Health says in a sentence why the database cannot be written to; nil: it can. It makes one small durable write.
 func (db *DB) Health(ctx context.Context) error {
-	db.locking.Lock()
-	lock := db.lock
-	db.locking.Unlock()
-	if lock != nil {
-		if err := lock.PingContext(ctx); err != nil {
-			return fmt.Errorf("store: the lock of the database %s is lost, another daemon could start beside this one: %w", db.name, err)
-		}
+	if err := db.keepLock(ctx); err != nil {
+		return err
 	}
 	return db.write(ctx, "write to it", func(t *tx) error {
 		now := binary.BigEndian.AppendUint64(nil, uint64(t.now))

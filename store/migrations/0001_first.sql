@@ -103,7 +103,6 @@ CREATE TABLE promises (
     basis     TEXT NOT NULL,
     UNIQUE (thread, round)
 );
-CREATE INDEX promises_open ON promises (promised) WHERE state = 0;
 
 -- Where each delivery stands. Narrow, because a campaign has one row a member. The states' numbers are outbox.State's.
 CREATE TABLE deliveries (
