@@ -145,7 +145,7 @@ func BenchmarkLatencyDovecot(b *testing.B) {
 	tap := servers.NewTap(b, dovecot.IMAPAddr(), i.tap)
 	s := newShop(b, plain(sink.Addr()), box{Name: "support", Address: support, IMAP: login(plain(tap.Addr()), support, secret)})
 	d := serve(b, s)
-	latency(b, d, i, 100, func(raw []byte) { dovecot.Deliver(b, "", support, raw) })
+	latency(b, d, i, 100, func(raw []byte) { dovecot.Deliver(b, "customer@latency.example", support, raw) })
 }
 
 // BenchmarkLatencyMemory: 100,000 messages in a server that holds nothing back.
