@@ -3,7 +3,7 @@
 //
 // Decide is the judgement, pure and explained. A Responder carries it out: it
 // reads the history of a batch of arrivals, decides each, composes the
-// acknowledgements and hands all of it to one transaction of the store, which
+// acknowledgements and hands each to a transaction of the store, which
 // either records arrival, promise and delivery together or none of them. It
 // holds nothing between two batches, so it may be killed at any instant: what
 // was not committed is fetched and judged again, what was committed is known.
@@ -19,6 +19,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -100,8 +101,13 @@ type piece struct {
 	promise  promise.Promise
 }
 
-// Handle judges a batch of arrivals and commits what became of them, in one
-// transaction. After an error nothing of the batch is recorded.
+// commitSize is how many arrivals are committed together. The outbox shares the
+// store's writer, so a long batch must leave it room to go on sending meanwhile.
+const commitSize = 32
+
+// Handle judges a batch of arrivals and commits what became of them, in order.
+// After an error the arrivals up to some point are recorded and the rest is not;
+// the same batch may be given again.
 func (r *Responder) Handle(ctx context.Context, batch []mailbox.Fetched) error {
 	now := r.now()
 	pieces := make([]piece, len(batch))
@@ -112,17 +118,18 @@ func (r *Responder) Handle(ctx context.Context, batch []mailbox.Fetched) error {
 	if err := r.recall(ctx, pieces, now); err != nil {
 		return err
 	}
-	each(len(pieces), func(i int) { r.answer(&pieces[i], now) })
-
-	arrivals := make([]store.Arrival, len(pieces))
-	for i := range pieces {
-		arrivals[i] = r.arrival(&pieces[i], now)
+	for chunk := range slices.Chunk(pieces, commitSize) {
+		each(len(chunk), func(i int) { r.answer(&chunk[i], now) })
+		arrivals := make([]store.Arrival, len(chunk))
+		for i := range chunk {
+			arrivals[i] = r.arrival(&chunk[i], now)
+		}
+		verdicts, err := r.db.Acknowledge(ctx, arrivals)
+		if err != nil {
+			return fmt.Errorf("mailbox %q: record %d arrivals: %w", r.policy.Mailbox, len(chunk), err)
+		}
+		r.announce(chunk, verdicts)
 	}
-	verdicts, err := r.db.Acknowledge(ctx, arrivals)
-	if err != nil {
-		return fmt.Errorf("mailbox %q: record %d arrivals: %w", r.policy.Mailbox, len(batch), err)
-	}
-	r.announce(pieces, verdicts)
 	return nil
 }
 
