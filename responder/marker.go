@@ -5,6 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"strings"
+	"time"
+
+	"github.com/returnpost/returnpost/outbox"
 )
 
 // Marker makes the Message-IDs of our letters and knows them again. An id is
@@ -55,4 +58,21 @@ func (k Marker) mark(id string) string {
 	mac := hmac.New(sha256.New, k.key)
 	mac.Write([]byte(id))
 	return idEncoding.EncodeToString(mac.Sum(nil)[:10])
+}
+
+// Probe is a letter from a mailbox to itself with a token in the detail part of
+// its address, to find out whether such mail arrives. It bears our mark, so it
+// is never answered.
+func (k Marker) Probe(address string, now time.Time) (outbox.Delivery, error) {
+	stamp := sha256.Sum256([]byte(now.Format(time.RFC3339Nano)))
+	token := k.token(address, [16]byte(stamp[:16]))
+	at := strings.LastIndexByte(address, '@')
+	d := outbox.Delivery{From: address, To: address[:at] + "+" + token + address[at:], MessageID: messageID(token, address), Created: now}
+	var err error
+	d.Bytes, err = outbox.Compose(outbox.Mail{
+		From: address, To: d.To, Subject: "Returnpost: does sub-addressing work here?", MessageID: d.MessageID, Date: now,
+		Headers: [][2]string{{"Auto-Submitted", "auto-generated"}}, // RFC 3834 §5
+		Text:    "This letter was sent by `returnpost check --probe`. It may be deleted.\n",
+	})
+	return d, err
 }

@@ -26,12 +26,12 @@ type finding struct {
 }
 
 func (a *app) checkCommand() *cobra.Command {
-	var offline bool
+	var offline, probe bool
 	cmd := &cobra.Command{
 		Use: "check", Short: "Look over configuration, letters, database and logins; each failure with its mend", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c := &checker{app: a}
-			if err := c.all(cmd.Context(), offline); err != nil {
+			if err := c.all(cmd.Context(), offline, probe); err != nil {
 				return err
 			}
 			if c.failed > 0 {
@@ -41,6 +41,7 @@ func (a *app) checkCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&offline, "offline", false, "ask no server")
+	cmd.Flags().BoolVar(&probe, "probe", false, "send each mailbox a letter to an address with +TOKEN, to find out whether such mail arrives")
 	return cmd
 }
 
@@ -52,24 +53,19 @@ type checker struct {
 
 // all makes the checks from the inside out: what is wrong further in would only
 // repeat itself further out.
-func (c *checker) all(ctx context.Context, offline bool) error {
+func (c *checker) all(ctx context.Context, offline, probe bool) error {
 	cfg, err := c.app.config()
 	if err != nil {
 		return c.configFaults(err)
 	}
-	c.found("config", "", nil, fmt.Sprintf("%d mailboxes: %v", len(cfg.Mailboxes), cfg.MailboxNames()))
-	libraries, err := openLetters(cfg)
-	n := 0
-	for _, l := range libraries {
-		n += len(l.Set().Names())
-	}
-	c.found("letters", "", err, fmt.Sprintf("%d letters compile", n))
-	if err != nil && c.err == nil {
-		c.err = usageError{silentError{err}}
-	}
+	c.found("config", "", nil, "watches "+strings.Join(cfg.MailboxNames(), ", "))
+	c.letters(cfg)
 	c.database(ctx, cfg)
 	if !offline {
 		c.servers(ctx, cfg)
+	}
+	if probe && c.failed == 0 {
+		c.probe(ctx, cfg)
 	}
 	return c.err
 }
@@ -87,6 +83,39 @@ func (c *checker) configFaults(err error) error {
 		return c.err
 	}
 	return usageError{silentError{err}}
+}
+
+// letters compiles all letters and reports each mistake in them on a line of
+// its own.
+func (c *checker) letters(cfg *config.Config) {
+	libraries, err := openLetters(cfg)
+	if err == nil {
+		n := 0
+		for _, l := range libraries {
+			n += len(l.Set().Names())
+		}
+		c.found("letters", "", nil, fmt.Sprintf("%d letters compile", n))
+		return
+	}
+	for _, mistake := range joined(err) {
+		c.found("letters", "", mistake, "")
+	}
+	if c.err == nil {
+		c.err = usageError{silentError{err}}
+	}
+}
+
+// joined takes apart what errors.Join has put together, at any depth.
+func joined(err error) []error {
+	var several interface{ Unwrap() []error }
+	if !errors.As(err, &several) {
+		return []error{err}
+	}
+	var all []error
+	for _, e := range several.Unwrap() {
+		all = append(all, joined(e)...)
+	}
+	return all
 }
 
 func (c *checker) database(ctx context.Context, cfg *config.Config) {
