@@ -168,7 +168,7 @@ func kindOf(err error) failure {
 // sentence says an error of the database so that a shop's owner can act on it.
 func sentence(err error) error {
 	switch kindOf(err) {
-	case busy, beaten:
+	case busy:
 		return fmt.Errorf("another program holds a lock on it and did not let go in time: close that program, then try again (%w)", err)
 	case full:
 		return fmt.Errorf("the disk is full, nothing was changed: make room (%w)", err)

@@ -162,7 +162,7 @@ const robotWords = "answered acknowledgements within two minutes, twice in a day
 
 // strike notes that a sender answered an acknowledgement faster than people do. The second time within a day mutes them.
 func (t *tx) strike(key string) (muted bool, err error) {
-	changed, err := t.exec(`UPDATE robots SET muted = $2, why = $3 WHERE key = $1 AND muted IS NULL AND struck > $4`,
+	changed, err := t.exec(`UPDATE robots SET muted = $2, why = $3 WHERE key = $1 AND muted IS NULL AND struck BETWEEN $4 AND $2`,
 		key, t.now, robotWords, t.now-strikesCount.Milliseconds())
 	if err != nil || changed > 0 {
 		return changed > 0, err

@@ -98,7 +98,7 @@ func (db *DB) recallSenders(ctx context.Context, histories []History, senders st
 	for _, w := range muted {
 		histories[w.i].Muted = w.said
 	}
-	found, err := rows(ctx, db, scanHeld, `SELECT x.i, `+memberColumns+from+`members m WHERE m.address = x.address`, senders)
+	found, err := rows(ctx, db, scanHeld, findMember, senders)
 	for _, h := range found {
 		m := h.member
 		histories[h.i].Member, histories[h.i].MemberID = &m, m.ID

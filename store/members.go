@@ -86,15 +86,18 @@ func writeFields(fields map[string]any) (string, error) {
 	return string(text), err
 }
 
-// findMembers looks up addresses given as rows of index and address key.
-func findMembers(ctx context.Context, q queryer, wanted [][]any) ([]held, error) {
-	return rows(ctx, q, scanHeld, `SELECT x.i, `+memberColumns+`
-		FROM {{set $1 i:bigint address:text}} x CROSS JOIN members m WHERE m.address = x.address`, set(wanted))
+// findMember looks up addresses given as rows of index and address key.
+const findMember = `SELECT x.i, ` + memberColumns + `
+	FROM {{set $1 i:bigint address:text}} x CROSS JOIN members m WHERE m.address = x.address`
+
+// hold looks members up to change them.
+func (t *tx) hold(wanted [][]any) ([]held, error) {
+	return rows(t.ctx, t, scanHeld, findMember+` {{lock m}}`, set(wanted))
 }
 
 // Member is the member of an address, nil if there is none.
 func (db *DB) Member(ctx context.Context, address string) (*members.Member, error) {
-	found, err := findMembers(ctx, db, [][]any{{0, addressKey(address)}})
+	found, err := rows(ctx, db, scanHeld, findMember, set([][]any{{0, addressKey(address)}}))
 	if err != nil {
 		return nil, fmt.Errorf("store: look up the member %q: %w", address, sentence(err))
 	}
@@ -108,13 +111,18 @@ func (db *DB) Member(ctx context.Context, address string) (*members.Member, erro
 // and may run more than once. own names the columns that are the member's own choice from now on, against any file.
 func (db *DB) SetMember(ctx context.Context, address string, own []string, change func(*members.Member) error) (added bool, err error) {
 	err = db.write(ctx, "change the member "+address, func(t *tx) error {
-		found, err := findMembers(t.ctx, t, [][]any{{0, addressKey(address)}})
+		found, err := t.hold([][]any{{0, addressKey(address)}})
 		if err != nil {
 			return err
 		}
-		h := held{member: members.Member{Email: address}}
-		if added = len(found) == 0; !added {
+		var h held
+		if added = len(found) == 0; added {
+			h.member.Email, err = members.NormalAddress(address)
+		} else {
 			h = found[0]
+		}
+		if err != nil {
+			return &Refusal{err.Error()}
 		}
 		if err := change(&h.member); err != nil {
 			return &Refusal{err.Error()}
@@ -216,7 +224,7 @@ func (db *DB) importRows(ctx context.Context, batch []members.Row) (count Import
 	}
 	err = db.write(ctx, fmt.Sprintf("import %d members", len(batch)), func(t *tx) error {
 		count, rejected = Imported{Read: len(batch)}, nil
-		found, err := findMembers(t.ctx, t, wanted)
+		found, err := t.hold(wanted)
 		if err != nil {
 			return err
 		}

@@ -116,6 +116,8 @@ func (db *DB) step(ctx context.Context, conn *sql.Conn, steps []migration) (vers
 			return 0, fmt.Errorf("migration %s: %w", next.name, err)
 		}
 	}
-	_, err = conn.ExecContext(ctx, "COMMIT")
+	if _, err = conn.ExecContext(ctx, "COMMIT"); err == nil {
+		db.log.Info("the schema of the database is up to date", "database", db.name, "version", version)
+	}
 	return version, err
 }

@@ -14,6 +14,7 @@ type queue struct {
 	sendings string // made by set; anySending: all
 
 	settling sync.Mutex
+	settled  int64   // when the last Settle was, as stored
 	unsure   [][]any // claims of a Settle whose commit failed, perhaps after it was kept
 }
 
@@ -44,10 +45,16 @@ func (q *queue) Settle(ctx context.Context, finished []outbox.Outcome, room int)
 	q.settling.Lock()
 	defer q.settling.Unlock()
 	finished = inOrder(finished)
+	var at int64
 	err = q.db.write(ctx, "settle deliveries", func(t *tx) error {
-		claimed, next = nil, time.Time{}
+		claimed, next, at = nil, time.Time{}, t.now
 		if err := t.unclaim(q.unsure); err != nil {
 			return err
+		}
+		if at < q.settled-clockSlack {
+			if err := t.hasten(); err != nil {
+				return err
+			}
 		}
 		if err := t.finish(finished); err != nil {
 			return err
@@ -76,6 +83,6 @@ func (q *queue) Settle(ctx context.Context, finished []outbox.Outcome, room int)
 		}
 		return nil, time.Time{}, err
 	}
-	q.unsure = nil
+	q.settled, q.unsure = at, nil
 	return claimed, next, nil
 }

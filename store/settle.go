@@ -134,6 +134,15 @@ func (t *tx) take(due []claim) (claimed []outbox.Delivery, err error) {
 	return claimed, nil
 }
 
+// clockSlack is how far back the clock may go without anything being done about it, in milliseconds.
+const clockSlack = 5000
+
+// hasten makes due now what was made to wait by a clock that was ahead: it would wait until that time came true.
+func (t *tx) hasten() error {
+	_, err := t.exec(`UPDATE deliveries SET due = $1, at = $1 WHERE due IS NOT NULL AND due < $2 AND at > $3`, t.now, int64(shelf), t.now+clockSlack)
+	return err
+}
+
 func (t *tx) nextDue(sendings string) (time.Time, error) {
 	var due moment
 	err := t.row(`SELECT min(due) FROM deliveries WHERE due IS NOT NULL AND `+ofSendings("sending", "$1"), sendings).Scan(&due)
@@ -157,8 +166,10 @@ func (db *DB) Recover(ctx context.Context) (n int, err error) {
 		found, err := t.exec(`UPDATE deliveries SET state = 5, doubted = 1, claimed = NULL, at = $1, due = CASE WHEN EXISTS
 				(SELECT 1 FROM letters l WHERE l.sending = deliveries.sending AND l.recipient = deliveries.recipient) THEN CAST($1 AS BIGINT) END
 			WHERE state = 1 AND claimed <> $2`, t.now, db.daemon)
-		n = int(found)
-		return err
+		if n = int(found); err != nil {
+			return err
+		}
+		return t.hasten()
 	})
 	return n, err
 }

@@ -383,3 +383,35 @@ func TestClaimsOfAFailedCommitAreTakenBack(t *testing.T) {
 		}
 	})
 }
+
+// TestNothingWaitsForAClockThatWasAhead: after the clock is set right, no letter waits until the wrong time comes true.
+func TestNothingWaitsForAClockThatWasAhead(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *ledger) {
+		l.box("support")
+		right := l.one(1)
+		claimed, _ := l.settle(1)
+		o := l.outcome(claimed[0], outbox.Deferred)
+		o.Due = l.clock.now().Add(time.Hour)
+		l.settle(0, o)
+		l.clock.turn(30 * 24 * time.Hour)
+		ahead := l.one(2, func(a *Arrival) { a.Ack.Due = l.clock.now().Add(time.Minute) })
+		l.settle(0)
+		l.clock.turn(-30 * 24 * time.Hour)
+		claimed, next := l.settle(5)
+		if len(claimed) != 1 || claimed[0].Recipient != ahead || !next.Equal(o.Due) {
+			t.Errorf("%v, next %v", claimed, next)
+		}
+		l.wantStatus(right, "deferred 1")
+		// The same when the daemon did not run meanwhile.
+		l.clock.turn(30 * 24 * time.Hour)
+		ahead = l.one(3, func(a *Arrival) { a.Ack.Due = l.clock.now().Add(time.Minute) })
+		l.clock.turn(-30 * 24 * time.Hour)
+		next2 := &ledger{DB: l.another(), t: t, clock: l.clock}
+		if _, err := next2.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if claimed, _ = next2.settle(1); len(claimed) != 1 {
+			t.Error("nothing is due")
+		}
+	})
+}

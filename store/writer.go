@@ -130,9 +130,11 @@ func (w *writer) gather(group []*job) []*job {
 func (w *writer) serve(group []*job) {
 	begun, err := w.transact(group)
 	for try := 1; try < maxTries && (kindOf(err) == busy || kindOf(err) == beaten); try++ {
+		w.db.log.Warn("the database is busy, trying again", "database", w.db.name, "error", err)
 		begun, err = w.transact(group)
 	}
 	if err != nil && begun && len(group) > 1 {
+		w.db.log.Debug("a transaction of several jobs failed, each has its own now", "jobs", len(group), "error", err)
 		for i := range group {
 			w.serve(group[i : i+1])
 		}
@@ -190,6 +192,7 @@ func (w *writer) begin(ctx context.Context) error {
 		if fresh {
 			return err
 		}
+		w.db.log.Warn("the connection to the database was lost, connecting again", "database", w.db.name, "error", err)
 	}
 }
 

@@ -370,3 +370,54 @@ func TestOpeningIsFast(t *testing.T) {
 		t.Errorf("opening a ledger of %d arrivals takes %v", size, best)
 	}
 }
+
+// TestWritingLooksUpByKey: no statement of a transaction reads a whole table, whatever the planner thinks of it.
+func TestWritingLooksUpByKey(t *testing.T) {
+	l := open(t, filepath.Join(t.TempDir(), "ledger.db"))
+	l.box("support")
+	batch := l.strangers(0, 10)
+	batch[3].Refs = []string{batch[2].MessageID, batch[2].Ack.MessageID}
+	batch[3].Raw = []byte("raw")
+	batch[4].Renumbered, batch[4].UIDValidity, batch[4].Hash = true, 8, batch[0].Hash
+	l.acknowledge(batch...)
+	claimed, _ := l.settle(5)
+	l.settle(1, l.outcome(claimed[0], outbox.Sent), l.outcome(claimed[1], outbox.Failed))
+	l.Answer(t.Context(), "support", []string{batch[6].MessageID}, l.clock.now())
+	l.RetryDelivery(t.Context(), fmt.Sprintf("%d-%d", claimed[1].Sending, claimed[1].Recipient))
+	l.RefreshAck(t.Context(), claimed[1].Sending, claimed[1].Recipient, *batch[1].Ack, Promise{})
+	l.Recover(t.Context())
+	l.importCSV("email\na@x.example\n", Import{})
+	allowed := map[string]bool{
+		"json_each": true, "2-ROW": true, "CONSTANT": true,
+		"b": true, // of the mailboxes there are few
+	}
+	if len(l.w.statements) < 30 {
+		t.Errorf("only %d statements were run", len(l.w.statements))
+	}
+	for text := range l.w.statements {
+		args := make([]any, strings.Count(text, "$"))
+		for i := range args {
+			args[i] = "[]"
+		}
+		plan, err := l.readers.Query("EXPLAIN QUERY PLAN "+l.d.sql(text), args...)
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		for plan.Next() {
+			var id, parent, unused int
+			var step string
+			if err := plan.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			words := strings.Fields(step)
+			small := strings.Contains(step, "deliveries_on_the_wire") || strings.HasPrefix(text, "DELETE FROM fuses") // once an hour
+			if words[0] == "SCAN" && !allowed[words[1]] && !small {
+				t.Errorf("%s\n\t%s", text, step)
+			}
+			if strings.Contains(text, "claimed + 0") && strings.Contains(step, "deliveries_on_the_wire") {
+				t.Errorf("%s\n\t%s: each outcome would look at all that is on the wire", text, step)
+			}
+		}
+		plan.Close()
+	}
+}
