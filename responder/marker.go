@@ -22,10 +22,12 @@ func NewMarker(secret []byte) Marker {
 	return Marker{key: mac.Sum(nil)}
 }
 
+// An id and its mark are base32 of 10 bytes each: long enough never to be met
+// twice or guessed, short enough that the Message-ID stays on one line.
 const (
 	idPrefix = "rp."
-	idLen    = 26 // base32 of 16 bytes
-	markLen  = 16 // base32 of 10 bytes
+	idBytes  = 10
+	idLen    = 16
 )
 
 var idEncoding = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
@@ -35,7 +37,7 @@ func (k Marker) token(mailbox string, content [16]byte) string {
 	h := sha256.New()
 	h.Write([]byte(mailbox))
 	h.Write(content[:])
-	id := idEncoding.EncodeToString(h.Sum(nil)[:16])
+	id := idEncoding.EncodeToString(h.Sum(nil)[:idBytes])
 	return idPrefix + id + "." + k.mark(id)
 }
 
@@ -51,13 +53,13 @@ func (k Marker) Made(messageID string) bool {
 		return false
 	}
 	id, mark, ok := strings.Cut(left[len(idPrefix):], ".")
-	return ok && len(id) == idLen && len(mark) == markLen && hmac.Equal([]byte(mark), []byte(k.mark(id)))
+	return ok && len(id) == idLen && len(mark) == idLen && hmac.Equal([]byte(mark), []byte(k.mark(id)))
 }
 
 func (k Marker) mark(id string) string {
 	mac := hmac.New(sha256.New, k.key)
 	mac.Write([]byte(id))
-	return idEncoding.EncodeToString(mac.Sum(nil)[:10])
+	return idEncoding.EncodeToString(mac.Sum(nil)[:idBytes])
 }
 
 // Probe is a letter from a mailbox to itself with a token in the detail part of

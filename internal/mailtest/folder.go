@@ -241,7 +241,9 @@ func (m numbered) matches(c *imap.SearchCriteria, last numbered) bool {
 
 // headerHas looks for a value in the first lines of fields of a name.
 func headerHas(raw []byte, key, value string) bool {
-	for line := range bytes.Lines(raw) {
+	head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	unfolded := bytes.ReplaceAll(bytes.ReplaceAll(head, []byte("\r\n "), []byte(" ")), []byte("\r\n\t"), []byte(" "))
+	for line := range bytes.Lines(unfolded) {
 		line = bytes.TrimRight(line, "\r\n")
 		if len(line) == 0 {
 			return false
