@@ -36,6 +36,7 @@ type explained struct {
 	Rule         string             `json:"rule"`
 	Evidence     string             `json:"evidence,omitempty"`
 	Waits        bool               `json:"waits"`
+	Arrival      int64              `json:"arrival,omitempty"` // as which it is in the ledger already, where that mattered
 	Letter       string             `json:"letter"`
 	Member       string             `json:"member"`
 	Promise      *time.Time         `json:"promise"`
@@ -168,7 +169,7 @@ func (e *explainer) file(ctx context.Context, name string) (explained, error) {
 		return explained{}, err
 	}
 	m := message.Parse(raw)
-	h, err := e.history(ctx, m)
+	h, arrival, err := e.history(ctx, m)
 	if err != nil {
 		return explained{}, err
 	}
@@ -176,7 +177,7 @@ func (e *explainer) file(ctx context.Context, name string) (explained, error) {
 	x := explained{
 		File: name, MessageID: m.MessageID, From: d.Author.Addr, Subject: m.Subject, Kind: d.Kind,
 		Acknowledge: d.Acknowledge, Reason: d.Reason, Rule: d.Rule, Evidence: d.Evidence, Waits: d.Waits,
-		NewText: m.NewText, Complaint: m.Complaint, Trace: responder.Trace(m, h, e.policy),
+		Arrival: arrival, NewText: m.NewText, Complaint: m.Complaint, Trace: responder.Trace(m, h, e.policy),
 	}
 	if h.Member != nil {
 		x.Member = h.Member.Email
@@ -214,25 +215,57 @@ func (e *explainer) read(name string) ([]byte, error) {
 }
 
 // history is what the database knows; a message in a file is as old as its own
-// time stamps say, unless it is to be taken as fresh.
-func (e *explainer) history(ctx context.Context, m *message.Message) (responder.History, error) {
-	var h responder.History
+// time stamps say, unless it is to be taken as fresh. One that is in the ledger
+// already, as the arrival whose number is returned, is judged as on that day: it
+// is no follow-up to itself.
+func (e *explainer) history(ctx context.Context, m *message.Message) (h responder.History, arrival int64, err error) {
 	if e.db != nil {
-		var err error
 		if h, _, err = responder.Recall(ctx, e.db, e.policy, m); err != nil {
-			return h, err
+			return h, 0, err
 		}
 	}
 	if e.toUs {
 		h.FollowUp = ""
-		return h, nil
+		return h, 0, nil
 	}
 	came := m.Received
 	if came.IsZero() {
 		came = m.Date
 	}
 	h.Stale = e.policy.Stale(came, e.app.now())
-	return h, nil
+	if h.FollowUp == "" && h.Stale == "" {
+		return h, 0, nil
+	}
+	r, err := e.recorded(ctx, m)
+	if err != nil || r == nil {
+		return h, 0, err
+	}
+	h.Stale = e.policy.Stale(r.Internal, r.Seen)
+	switch reason := responder.Reason(r.Reason); reason {
+	case responder.FollowUp:
+	case responder.LimitSender, responder.LimitDomain, responder.LimitTotal:
+		h.FollowUp, h.Blown = "", reason
+	default:
+		h.FollowUp = ""
+	}
+	return h, r.ID, nil
+}
+
+// recorded finds a message in the ledger, by what a file and an arrival have in
+// common; nil where it is not there.
+func (e *explainer) recorded(ctx context.Context, m *message.Message) (*store.ArrivalRecord, error) {
+	if e.db == nil || m.MessageID == "" {
+		return nil, nil
+	}
+	for r, err := range e.db.Arrivals(ctx, store.ArrivalFilter{Mailbox: e.policy.Mailbox, From: m.From.Addr}) {
+		if err != nil {
+			return nil, err
+		}
+		if r.MessageID == m.MessageID && r.Subject == m.Subject {
+			return &r, nil
+		}
+	}
+	return nil, nil
 }
 
 // story tells the decision and the way to it.
@@ -243,7 +276,7 @@ func (x *explained) story() string {
 		verdict = "acknowledge"
 	}
 	fmt.Fprintf(&b, "%s: %s (%s)\n", x.File, verdict, x.Reason)
-	fmt.Fprintf(&b, "  from %s, %q, a %s", orNobody(x.From), x.Subject, x.Kind)
+	fmt.Fprintf(&b, "  from %s, %q, kind %s", orNobody(x.From), x.Subject, x.Kind)
 	if x.Language != "" {
 		fmt.Fprintf(&b, ", answered in %s", x.Language)
 	}
@@ -254,6 +287,9 @@ func (x *explained) story() string {
 		fmt.Fprintf(&b, "\n  letter %q: %s", x.Letter, x.PromiseWords)
 	} else if x.Waits {
 		b.WriteString("\n  a person waits for an answer all the same")
+	}
+	if x.Arrival != 0 {
+		fmt.Fprintf(&b, "\n  judged as when it came in: `returnpost arrivals show %d`", x.Arrival)
 	}
 	for _, s := range x.Trace {
 		mark := "·"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/returnpost/returnpost/config"
 	"github.com/returnpost/returnpost/outbox"
+	"github.com/returnpost/returnpost/responder"
 	"github.com/returnpost/returnpost/store"
 )
 
@@ -78,8 +79,11 @@ func arrivalJSON(r *store.ArrivalRecord) arrivalReport {
 
 func arrivalLine(r *store.ArrivalRecord, zone *time.Location) string {
 	verdict := "silent"
-	if r.Acknowledged {
+	switch {
+	case r.Acknowledged:
 		verdict = "acknowledged"
+	case r.Reason == string(responder.NewThread):
+		verdict = "observed" // decided, and nothing sent: mode observe
 	}
 	return fmt.Sprintf("%-6d %s  %-12s %-15s %s  %q", r.ID, r.Seen.In(zone).Format("2006-01-02 15:04"), verdict, r.Reason, orNobody(r.From), r.Subject)
 }
@@ -104,7 +108,10 @@ func (a *app) showArrival(ctx context.Context, cfg *config.Config, db *store.DB,
 		return err
 	}
 	return a.line(arrivalJSON(r), func() string {
-		s := arrivalLine(r, cfg.Zone()) + fmt.Sprintf("\n       mailbox %s, UID %d, a %s; rule: %s", r.Mailbox, r.UID, r.Kind, r.Rule)
+		s := arrivalLine(r, cfg.Zone()) + fmt.Sprintf("\n       mailbox %s, UID %d, kind %s", r.Mailbox, r.UID, r.Kind)
+		if r.Rule != "" {
+			s += "; rule: " + r.Rule
+		}
 		if r.Evidence != "" {
 			s += "\n       seen: " + r.Evidence
 		}

@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -39,8 +41,8 @@ func (a *app) listLetters() error {
 	if err != nil {
 		return err
 	}
-	for folder, l := range libraries {
-		for _, info := range l.Set().Names() {
+	for _, folder := range slices.Sorted(maps.Keys(libraries)) {
+		for _, info := range libraries[folder].Set().Names() {
 			report := struct {
 				Name      string   `json:"name"`
 				Languages []string `json:"languages"`

@@ -29,6 +29,8 @@ func (l *mailLog) Decided(e responder.Event) {
 		l.log.Info("acknowledged", attrs...)
 	case e.Reason == responder.Broken:
 		l.log.Warn("quarantined", append(attrs, "why", e.Evidence)...)
+	case e.Reason == responder.NewThread:
+		l.log.Info("observed", attrs...)
 	default:
 		l.log.Info("silent", append(attrs, "rule", e.Rule, "evidence", e.Evidence)...)
 	}
@@ -49,7 +51,11 @@ func (l *mailLog) Outcome(d outbox.Delivery, o outbox.Outcome) {
 	case outbox.Queued:
 		l.log.Info("put back", attrs...)
 	default:
-		l.log.Warn("not sent", append(attrs, "attempts", d.Attempts+1, "again", o.Due)...)
+		attrs = append(attrs, "attempts", d.Attempts+1)
+		if !o.Due.IsZero() {
+			attrs = append(attrs, "again", o.Due)
+		}
+		l.log.Warn("not sent", attrs...)
 	}
 	if l.onOutcome != nil {
 		l.onOutcome(d, o)

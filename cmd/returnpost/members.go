@@ -193,6 +193,8 @@ type memberReport struct {
 	Joined           *time.Time     `json:"joined"`
 	Fields           map[string]any `json:"fields"`
 	Suppressed       []string       `json:"suppressed,omitempty"`
+	Preferences      string         `json:"preferences_url"` // "": the members' pages come with a later release
+	Unsubscribe      string         `json:"unsubscribe_url"`
 }
 
 func memberJSON(m *members.Member) *memberReport {

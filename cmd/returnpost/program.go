@@ -23,7 +23,8 @@ import (
 
 const (
 	refreshEvery = time.Minute     // how often acknowledgements that waited too long are looked for
-	lettersEvery = 2 * time.Second // how often letters are looked at for changes
+	lookEvery    = 5 * time.Second // how often letters are looked for that a command has queued beside us
+	lettersEvery = 2 * time.Second // how often the letters' files are looked at for changes
 )
 
 // Program is the daemon: who holds whom can be read off its fields.
@@ -40,6 +41,8 @@ type Program struct {
 	watchers map[string]*mailbox.Watcher
 	outboxes []*outbox.Outbox
 	listener net.Listener // nil when web.listen is empty
+
+	lookEvery, lettersEvery time.Duration
 }
 
 // ProgramOptions are what a Program is given besides its configuration.
@@ -57,6 +60,7 @@ func NewProgram(ctx context.Context, cfg *config.Config, opts ProgramOptions) (*
 		cfg: cfg, log: opts.Log, now: opts.Now,
 		mail:     &mailLog{log: opts.Log.With("log", "mail"), onEvent: opts.OnEvent, onOutcome: opts.OnOutcome},
 		policies: map[string]*responder.Policy{}, watchers: map[string]*mailbox.Watcher{},
+		lookEvery: lookEvery, lettersEvery: lettersEvery,
 	}
 	if p.now == nil {
 		p.now = time.Now
@@ -162,13 +166,14 @@ func (p *Program) Run(ctx context.Context) error {
 	}
 	for _, l := range p.letters {
 		g.Go(func() error {
-			l.Watch(ctx, lettersEvery, func(err error) {
+			l.Watch(ctx, p.lettersEvery, func(err error) {
 				p.log.Error("a letter has a mistake; the last good one stays in use", "error", err)
 			})
 			return nil
 		})
 	}
 	g.Go(func() error { p.refresh(ctx); return nil })
+	g.Go(func() error { p.look(ctx); return nil })
 	if p.listener != nil {
 		g.Go(func() error { return web.Serve(ctx, p.listener, p.Handler()) })
 	}
@@ -198,6 +203,21 @@ func (p *Program) refresh(ctx context.Context) {
 	}
 }
 
+// look wakes the outboxes from time to time: `deliveries retry` is another
+// process, which can only write to the database.
+func (p *Program) look(ctx context.Context) {
+	tick := time.NewTicker(p.lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			p.wake()
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
 // Handler serves the program's pages.
 func (p *Program) Handler() http.Handler {
 	return web.Handler(web.Pages{Health: p.Health})
@@ -214,7 +234,7 @@ func (p *Program) Health(ctx context.Context) []string {
 	}
 	for _, o := range p.outboxes {
 		if err := o.Health(); err != nil {
-			reasons = append(reasons, fmt.Sprintf("outbox: %v", err))
+			reasons = append(reasons, err.Error())
 		}
 	}
 	if err := p.db.Health(ctx); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -28,7 +29,7 @@ func (a *app) serveCommand() *cobra.Command {
 			}
 			defer p.Close()
 			if p.listener != nil {
-				a.say("returnpost %s: %d mailboxes, health at http://%s/healthz", version, len(cfg.Mailboxes), p.listener.Addr())
+				a.say("returnpost %s watches %s; health at http://%s/healthz", version, strings.Join(cfg.MailboxNames(), ", "), p.listener.Addr())
 			}
 			return serve(cmd.Context(), p)
 		},
