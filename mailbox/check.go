@@ -32,21 +32,11 @@ func Check(ctx context.Context, cfg Config) (Report, error) {
 }
 
 func check(ctx context.Context, cfg *Config, opts *Options) (r Report, err error) {
-	c, err := connect(ctx, cfg, opts)
+	c, b, err := enter(ctx, cfg, opts)
 	if err != nil {
 		return r, err
 	}
 	defer c.close()
-	if err := c.login(); err != nil {
-		return r, err
-	}
-	if err := c.identify(); err != nil {
-		return r, err
-	}
-	b, err := c.open(cfg.Folder)
-	if err != nil {
-		return r, err
-	}
 	r.Messages, r.Idle, r.Encryption = b.messages, !c.noIdle, c.encryption()
 	for name := range c.caps {
 		r.Capabilities = append(r.Capabilities, plain(string(name)))
@@ -71,14 +61,30 @@ func check(ctx context.Context, cfg *Config, opts *Options) (r Report, err error
 	return r, nil
 }
 
+// enter logs in and opens the folder. The caller closes the connection.
+func enter(ctx context.Context, cfg *Config, opts *Options) (*connection, box, error) {
+	c, err := connect(ctx, cfg, opts)
+	if err != nil {
+		return nil, box{}, err
+	}
+	var b box
+	if err = c.login(); err == nil {
+		err = c.identify()
+	}
+	if err == nil {
+		b, err = c.open(cfg.Folder)
+	}
+	if err != nil {
+		c.close()
+		return nil, b, err
+	}
+	return c, b, nil
+}
+
 // encryption names the TLS version.
 func (c *connection) encryption() string {
-	switch conn := c.line.Conn.(type) {
-	case *tls.Conn:
+	if conn, ok := c.line.Conn.(*tls.Conn); ok {
 		return tls.VersionName(conn.ConnectionState().Version)
-	}
-	if c.cfg.Security == "starttls" {
-		return "STARTTLS"
 	}
 	return "none"
 }

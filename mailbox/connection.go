@@ -6,9 +6,11 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -49,26 +51,87 @@ func connect(ctx context.Context, cfg *Config, opts *Options) (*connection, erro
 	if err != nil {
 		return nil, unreachable(cfg, err)
 	}
-	c := &connection{cfg: cfg, opts: opts, line: &line{Conn: raw, raw: raw}, news: make(chan struct{}, 1)}
-	if cfg.Security == "tls" {
-		conn := tls.Client(raw, config)
-		if err := conn.HandshakeContext(dialing); err != nil {
-			raw.Close()
-			return nil, untrusted(cfg, err)
-		}
-		c.line.Conn = conn
+	stop := context.AfterFunc(dialing, func() { raw.Close() })
+	conn, greeting, err := secure(raw, cfg, config)
+	if !stop() && err == nil {
+		err = context.Cause(dialing)
 	}
+	if err != nil {
+		raw.Close()
+		if dialing.Err() != nil {
+			err = troublef(err, "%s port %d takes the connection, but it said nothing for %v: check imap.port and imap.security", cfg.Host, cfg.Port, opts.Patience)
+		}
+		return nil, err
+	}
+	c := &connection{cfg: cfg, opts: opts, line: newLine(conn, raw, greeting), news: make(chan struct{}, 1)}
 	c.forget = context.AfterFunc(ctx, func() { c.line.Close() })
-	if err := c.greet(config); err != nil {
+	if err := c.greet(); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *connection) greet(config *tls.Config) error {
-	options := &imapclient.Options{
-		TLSConfig: config,
+// secure encrypts a connection as configured. greeting is what stands for the server's own, if that has been heard.
+func secure(raw net.Conn, cfg *Config, config *tls.Config) (conn net.Conn, greeting string, err error) {
+	switch cfg.Security {
+	case "none":
+		return raw, "", nil
+	case "starttls":
+		if err := startTLS(raw, cfg); err != nil {
+			return nil, "", err
+		}
+		greeting = "* OK encrypted\r\n"
+	}
+	encrypted := tls.Client(raw, config)
+	if err := encrypted.Handshake(); err != nil {
+		return nil, "", untrusted(cfg, err)
+	}
+	return encrypted, greeting, nil
+}
+
+// startTLS asks for TLS (RFC 9051 §6.2.1). It reads byte by byte, so that nothing said before TLS is taken for said in it.
+// A server that takes us for logged in before TLS is not believed (§7.1.4).
+func startTLS(raw net.Conn, cfg *Config) error {
+	greeting, err := readLine(raw)
+	if err != nil {
+		return troublef(err, "%s port %d closed the connection at once (%s)", cfg.Host, cfg.Port, brief(err))
+	}
+	if !strings.HasPrefix(greeting, "* OK") {
+		return troublef(nil, "%s port %d does not offer STARTTLS (it says: %s): set imap.security to tls and imap.port to 993", cfg.Host, cfg.Port, plain(greeting))
+	}
+	_, err = raw.Write([]byte("S1 STARTTLS\r\n"))
+	for err == nil {
+		var answer string
+		if answer, err = readLine(raw); strings.HasPrefix(answer, "S1 OK") {
+			return nil
+		}
+		if refusal, ok := strings.CutPrefix(answer, "S1 "); ok {
+			return troublef(nil, "%s port %d refuses STARTTLS (it says: %s): set imap.security to tls and imap.port to 993", cfg.Host, cfg.Port, plain(refusal))
+		}
+	}
+	return troublef(err, "%s port %d breaks off at STARTTLS (%s)", cfg.Host, cfg.Port, brief(err))
+}
+
+// readLine reads a line of at most a few kilobytes and nothing beyond it.
+func readLine(r io.Reader) (string, error) {
+	var line []byte
+	for b := make([]byte, 1); len(line) < 8<<10; {
+		if _, err := io.ReadFull(r, b); err != nil {
+			return "", err
+		}
+		if line = append(line, b[0]); b[0] == '\n' {
+			return string(line), nil
+		}
+	}
+	return "", errors.New("it sends no lines")
+}
+
+// greet waits for the greeting.
+func (c *connection) greet() error {
+	c.line.expect(c.opts.Patience, small)
+	defer c.line.rest()
+	c.client = imapclient.New(c.line, &imapclient.Options{
 		// These run on the goroutine that reads: they must not block.
 		UnilateralDataHandler: &imapclient.UnilateralDataHandler{
 			Mailbox: func(data *imapclient.UnilateralDataMailbox) {
@@ -78,35 +141,14 @@ func (c *connection) greet(config *tls.Config) error {
 			},
 			Expunge: func(uint32) { c.expunged() },
 		},
-	}
-	c.line.expect(c.opts.Patience, small)
-	defer c.line.rest()
-	if c.cfg.Security != "starttls" {
-		c.client = imapclient.New(c.line, options)
-		if err := c.client.WaitGreeting(); err != nil {
-			return c.greetingTrouble(err)
-		}
+	})
+	err := c.client.WaitGreeting()
+	if err == nil {
 		return nil
 	}
-	client, err := imapclient.NewStartTLS(c.line, options)
-	if err != nil {
-		var e *imap.Error
-		switch {
-		case errors.As(err, &e):
-			return troublef(err, "%s port %d refuses STARTTLS (it says: %s): set imap.security to tls and imap.port to 993", c.cfg.Host, c.cfg.Port, said(e))
-		case c.line.reason() != nil:
-			return c.greetingTrouble(err)
-		}
-		return untrusted(c.cfg, err)
-	}
-	c.client = client
-	return nil
-}
-
-func (c *connection) greetingTrouble(err error) error {
 	if why := c.line.reason(); why != nil {
 		hint := ""
-		if c.cfg.Security != "tls" {
+		if c.cfg.Security == "none" {
 			hint = ": if this is a port for TLS, set imap.security to tls"
 		}
 		return troublef(err, "%s port %d takes the connection, but %v%s", c.cfg.Host, c.cfg.Port, why, hint)
@@ -167,7 +209,7 @@ func (c *connection) patiently(patience time.Duration, what string, size int64, 
 		return troublef(err, "%s failed to %s: %v", c.cfg.Host, what, why)
 	case errors.As(err, &e):
 		return troublef(err, "%s will not %s (it says: %s)", c.cfg.Host, what, said(e))
-	case hungUp(err):
+	case c.line.hungUp():
 		return troublef(err, "%s failed to %s: it closed the connection", c.cfg.Host, what)
 	}
 	return troublef(err, "%s failed to %s: its answer cannot be read (%s)", c.cfg.Host, what, brief(err))

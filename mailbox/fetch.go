@@ -41,9 +41,10 @@ func (c *connection) list(set imap.UIDSet, messages uint32) (items []item, err e
 	return inOrder(items), err
 }
 
-// search is list for servers that choke on it, and for what has come since a day. More than their UIDs is not known then.
+// search finds messages by other marks than their UIDs, or by their UIDs where list breaks the connection. More than their
+// UIDs is not known of them then.
 func (c *connection) search(criteria *imap.SearchCriteria, messages uint32) (items []item, err error) {
-	err = c.command("search what is new", small+16*int64(messages), func() error {
+	err = c.command("search the folder", small+16*int64(messages), func() error {
 		data, err := c.client.UIDSearch(criteria, nil).Wait()
 		if err != nil {
 			return err
@@ -147,6 +148,7 @@ func (c *connection) collect(msg *imapclient.FetchMessageData) (f Fetched, total
 			}
 		case imapclient.FetchItemDataBodySection:
 			if data.Literal != nil {
+				c.line.bodyNext(data.Literal.Size())
 				if f.Raw, total = readBody(data.Literal); f.Raw == nil {
 					// The library's reader goes on beside whoever reads the rest of a broken literal away, which Next does:
 					// two on one buffer. Let it come to its end first.

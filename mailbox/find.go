@@ -10,26 +10,11 @@ import (
 func Find(ctx context.Context, cfg Config, messageID string) (bool, error) {
 	cfg = cfg.withDefaults()
 	opts := Options{}.withDefaults()
-	c, err := connect(ctx, &cfg, &opts)
+	c, b, err := enter(ctx, &cfg, &opts)
 	if err != nil {
 		return false, err
 	}
 	defer c.close()
-	if err := c.login(); err != nil {
-		return false, err
-	}
-	if err := c.identify(); err != nil {
-		return false, err
-	}
-	if _, err := c.open(cfg.Folder); err != nil {
-		return false, err
-	}
-	found := false
-	err = c.command("search for a message", small, func() error {
-		criteria := &imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "Message-ID", Value: messageID}}}
-		data, err := c.client.UIDSearch(criteria, nil).Wait()
-		found = err == nil && len(data.AllUIDs()) > 0
-		return err
-	})
-	return found, err
+	items, err := c.search(&imap.SearchCriteria{Header: []imap.SearchCriteriaHeaderField{{Key: "Message-ID", Value: messageID}}}, b.messages)
+	return len(items) > 0, err
 }

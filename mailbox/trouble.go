@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"strings"
 	"syscall"
@@ -80,12 +79,6 @@ func untrusted(c *Config, err error) error {
 		return troublef(err, "%s port %d does not answer to TLS: check imap.port and imap.security", c.Host, c.Port)
 	}
 	return troublef(err, "no TLS with %s port %d: %s", c.Host, c.Port, brief(err))
-}
-
-// hungUp says whether the other side has closed the connection. The library tells some of this only in words.
-func hungUp(err error) bool {
-	return errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) ||
-		strings.HasSuffix(err.Error(), io.ErrUnexpectedEOF.Error())
 }
 
 // rejected is the trouble of a login that a server has answered with NO or BAD.
