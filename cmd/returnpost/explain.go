@@ -72,6 +72,7 @@ type explainer struct {
 	app    *app
 	policy *responder.Policy
 	db     *store.DB // nil where there is no database yet
+	ledger bool      // the mailbox has been watched: the database holds more than the member list
 	toUs   bool
 }
 
@@ -100,6 +101,11 @@ func (a *app) explainer(ctx context.Context, box string, toUs bool) (*explainer,
 			return nil, err
 		}
 		marker = responder.NewMarker(secret)
+		at, err := e.db.Resume(ctx, mb.Name)
+		if err != nil {
+			return nil, err
+		}
+		e.ledger = at.UIDValidity != 0
 	}
 	e.policy = policyOf(cfg, mb, letters[mb.Letters], marker, store.Mailbox{})
 	e.policy.AnyAddressee = e.policy.AnyAddressee || toUs
@@ -219,10 +225,14 @@ func (e *explainer) read(name string) ([]byte, error) {
 // already, as the arrival whose number is returned, is judged as on that day: it
 // is no follow-up to itself.
 func (e *explainer) history(ctx context.Context, m *message.Message) (h responder.History, arrival int64, err error) {
-	if e.db != nil {
-		if h, _, err = responder.Recall(ctx, e.db, e.policy, m); err != nil {
-			return h, 0, err
-		}
+	switch {
+	case e.ledger:
+		h, _, err = responder.Recall(ctx, e.db, e.policy, m)
+	case e.db != nil:
+		h.Member, err = e.db.Member(ctx, m.From.Addr)
+	}
+	if err != nil {
+		return h, 0, err
 	}
 	if e.toUs {
 		h.FollowUp = ""
@@ -254,7 +264,7 @@ func (e *explainer) history(ctx context.Context, m *message.Message) (h responde
 // recorded finds a message in the ledger, by what a file and an arrival have in
 // common; nil where it is not there.
 func (e *explainer) recorded(ctx context.Context, m *message.Message) (*store.ArrivalRecord, error) {
-	if e.db == nil || m.MessageID == "" {
+	if !e.ledger || m.MessageID == "" {
 		return nil, nil
 	}
 	for r, err := range e.db.Arrivals(ctx, store.ArrivalFilter{Mailbox: e.policy.Mailbox, From: m.From.Addr}) {

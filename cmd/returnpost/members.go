@@ -267,7 +267,11 @@ func (r *memberReport) text() string {
 		row("joined", r.Joined.Format(time.DateOnly))
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
-		row(name, fmt.Sprint(r.Fields[name]))
+		value := r.Fields[name]
+		if t, ok := value.(time.Time); ok {
+			value = t.Format(time.DateOnly)
+		}
+		row(name, fmt.Sprint(value))
 	}
 	row("suppressed", strings.Join(r.Suppressed, "; "))
 	return strings.TrimSuffix(b.String(), "\n")
