@@ -157,7 +157,7 @@ func (t *tx) recognise(a *Arrival, box Mailbox) (v Verdict, again bool, err erro
 	scan := func(s scanner, r *row) error {
 		return s.Scan(&r.v.Arrival, &r.v.Acknowledged, &r.v.Reason, &r.uidvalidity, &r.uid)
 	}
-	// The row of this UID, the first with this content, the first with this content under another UIDVALIDITY.
+	// The row of this UID, and one with this content.
 	found, err := rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals
 			WHERE mailbox = $1 AND uidvalidity = $2 AND uid = $3
 		UNION ALL SELECT id, acknowledged, reason, uidvalidity, uid FROM
@@ -176,7 +176,7 @@ func (t *tx) recognise(a *Arrival, box Mailbox) (v Verdict, again bool, err erro
 		return Verdict{}, true, nil
 	}
 	found, err = rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals
-		WHERE mailbox = $1 AND hash = $2 AND uidvalidity <> $3 ORDER BY id LIMIT 1`, box.ID, a.Hash[:], int64(a.UIDValidity))
+		WHERE mailbox = $1 AND hash = $2 AND uidvalidity <> $3 LIMIT 1`, box.ID, a.Hash[:], int64(a.UIDValidity))
 	if err != nil || len(found) == 0 {
 		return Verdict{}, true, err
 	}

@@ -119,7 +119,7 @@ func findThreads(ctx context.Context, q queryer, trails []trail) ([]*thread, err
 	}
 	if err := look(`SELECT x.i, t.id, t.round, t.acknowledged, t.promised
 		FROM {{set $1 i:bigint mailbox:bigint hash:bytes}} x JOIN threads t ON t.id =
-			(SELECT a.thread FROM arrivals a WHERE a.mailbox = x.mailbox AND a.hash = x.hash ORDER BY a.id LIMIT 1)`, wanted); err != nil {
+			(SELECT a.thread FROM arrivals a WHERE a.mailbox = x.mailbox AND a.hash = x.hash LIMIT 1)`, wanted); err != nil {
 		return nil, err
 	}
 	wanted = wanted[:0]

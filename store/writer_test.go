@@ -421,3 +421,33 @@ func TestWritingLooksUpByKey(t *testing.T) {
 		plan.Close()
 	}
 }
+
+// TestYoungPostgreSQLLooksUpByKey: before there are statistics, PostgreSQL guesses; the guesses must not depend on luck.
+func TestYoungPostgreSQLLooksUpByKey(t *testing.T) {
+	l := open(t, servers.PostgreSQL(t))
+	l.box("support")
+	const arrivals = 1000
+	for first := 0; first < arrivals; first += 100 {
+		l.acknowledge(l.strangers(first, 100)...)
+		claimed, _ := l.settle(100)
+		var finished []outbox.Outcome
+		for _, d := range claimed {
+			finished = append(finished, l.outcome(d, outbox.Sent))
+		}
+		l.settle(0, finished...)
+	}
+	l.Close() // the server has counted all when the connections end
+	other := &ledger{DB: l.another(), t: t}
+	deadline := time.Now().Add(30 * time.Second)
+	for other.count(`SELECT n_tup_ins FROM pg_stat_user_tables WHERE relname = 'arrivals'`) < arrivals {
+		if time.Now().After(deadline) {
+			t.Fatal("the server's counters do not come")
+		}
+	}
+	for _, table := range []string{"arrivals", "threads", "message_ids", "deliveries", "letters", "fuses", "promises"} {
+		n := other.count(`SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables WHERE relname = $1`, table)
+		if n > 12*arrivals {
+			t.Errorf("%s: %d rows were read for %d arrivals", table, n, arrivals)
+		}
+	}
+}

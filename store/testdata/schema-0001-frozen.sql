@@ -62,10 +62,11 @@ CREATE TABLE arrivals (
     letter       TEXT NOT NULL,              -- the acknowledgement's letter, recipient and Message-ID
     ack_to       TEXT NOT NULL,
     ack_id       TEXT NOT NULL,
-    UNIQUE (mailbox, uidvalidity, uid)
+    UNIQUE (uidvalidity, mailbox, uid)
 );
-CREATE INDEX arrivals_by_hash ON arrivals (mailbox, hash);
-CREATE INDEX arrivals_by_likeness ON arrivals (mailbox, likeness) WHERE likeness IS NOT NULL;
+-- No two of these keys begin alike: without statistics a planner could take the wrong one.
+CREATE INDEX arrivals_by_hash ON arrivals (hash, mailbox);
+CREATE INDEX arrivals_by_likeness ON arrivals (likeness, mailbox, id) WHERE likeness IS NOT NULL;
 CREATE UNIQUE INDEX one_acknowledgement_a_round ON arrivals (thread, round) WHERE acknowledged = 1;
 
 -- The bytes of what could not be understood.
