@@ -28,7 +28,7 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 		{"the authority is unknown", func(s *shop) { s.Env = nil }, map[string]string{"imap": "certificate", "smtp": "certificate"}},
 		{"the IMAP password", func(s *shop) { s.Mailboxes[0].IMAP = strings.Replace(s.Mailboxes[0].IMAP, secret, "wrong", 1) }, map[string]string{"imap": "password"}},
 		{"the SMTP password", func(s *shop) { s.SMTP = strings.Replace(s.SMTP, secret, "wrong", 1) }, map[string]string{"smtp": "password"}},
-		{"nobody listens", func(s *shop) { s.SMTP = plain(servers.FreeAddr(t)) }, map[string]string{"smtp": "refused"}},
+		{"nobody listens", func(s *shop) { s.SMTP = plain(servers.FreeAddr(t)) }, map[string]string{"smtp": "listens"}},
 		{"no such folder", func(s *shop) { s.Mailboxes[0].IMAP += ", folder: Elsewhere" }, map[string]string{"imap": "Elsewhere"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds every wait for something that takes a moment on an idle machine.
-const patience = time.Minute
+const patience = 30 * time.Second
 
 var built struct {
 	sync.Once
