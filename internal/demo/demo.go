@@ -273,10 +273,13 @@ func (s *Shop) Check() []string {
 	var faults []string
 	entries, _ := s.list()
 	byTitle := map[string]*Entry{}
+	acks := 0 // visitors may have written meanwhile
 	for i := range entries {
 		byTitle[entries[i].Title] = &entries[i]
+		if entries[i].Ack != nil {
+			acks++
+		}
 	}
-	acks := 0
 	for _, sc := range scenario {
 		e := byTitle[sc.title]
 		if e == nil || e.Event == nil {
@@ -286,11 +289,8 @@ func (s *Shop) Check() []string {
 		if fault := sc.check(e); fault != "" {
 			faults = append(faults, sc.title+": "+fault)
 		}
-		if sc.language != "" {
-			acks++
-		}
 	}
-	if n := s.smtp.Count(); n != acks {
+	if n := s.smtp.Count(); n > acks {
 		faults = append(faults, fmt.Sprintf("%d letters went out, %d should have", n, acks))
 	}
 	return faults
