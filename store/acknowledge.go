@@ -218,13 +218,12 @@ func (in *intake) strikeAnswer(a *Arrival, box Mailbox, tr trail, seen time.Time
 	for i, ref := range tr.refs {
 		wanted[i] = []any{ref}
 	}
-	// The server's own clock says best when the answer came, unless it runs behind ours.
-	came := seen
-	fast := false
 	sent, err := rows(in.ctx, in, func(s scanner, at *moment) error { return s.Scan(at) },
 		`SELECT d.at FROM {{set $1 id:bigint}} x CROSS JOIN message_ids m JOIN deliveries d ON d.sending = $3 AND d.recipient = m.arrival
 		WHERE m.mailbox = $2 AND m.id = x.id AND m.ours = 1 AND d.state IN (1, 2, 5)`, set(wanted), box.ID, box.Sending)
+	fast := false
 	for _, at := range sent {
+		came := seen // the server's own clock says better when the answer came, unless it runs behind ours
 		if !a.Internal.IsZero() && a.Internal.Before(seen) && !a.Internal.Before(at.Time) {
 			came = a.Internal
 		}
@@ -276,7 +275,7 @@ func (t *tx) record(a *Arrival, box Mailbox, th *thread, v *Verdict, tr trail, s
 		box.ID, int64(a.UIDValidity), int64(a.UID), a.Hash[:], th.id, th.round, likeness, stamp(seen), stamp(a.Internal), clean(a.MessageID, maxLine),
 		clean(a.From, maxText), clean(a.FromName, maxText), clean(a.Subject, maxLine), clean(a.Kind, maxText), v.Reason, clean(rule, maxText),
 		v.Evidence, clean(a.Language, maxText), member, truth(v.Acknowledged), clean(ack.Letter, maxText),
-		clean(ack.To, maxText), clean(ack.MessageID, maxText)).Scan(&v.Arrival)
+		clean(ack.To, maxLine), clean(ack.MessageID, maxLine)).Scan(&v.Arrival)
 	if err != nil {
 		return err
 	}

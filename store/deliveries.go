@@ -32,7 +32,7 @@ func (t *tx) queue(sending, recipient int64, ack *Ack) error {
 		return err
 	}
 	_, err := t.exec(`INSERT INTO letters (sending, recipient, created, stale, envelope_from, address, occasion, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		sending, recipient, t.now, stamp(ack.StaleAt), clean(ack.From, maxText), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes))
+		sending, recipient, t.now, stamp(ack.StaleAt), clean(ack.From, maxLine), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes))
 	return err
 }
 
@@ -273,11 +273,11 @@ func (db *DB) RefreshAck(ctx context.Context, sending, recipient int64, ack Ack,
 			return err
 		}
 		if _, err := t.exec(`UPDATE letters SET stale = $3, envelope_from = $4, address = $5, occasion = $6, bytes = $7 WHERE sending = $1 AND recipient = $2`,
-			sending, recipient, stamp(ack.StaleAt), clean(ack.From, maxText), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes)); err != nil {
+			sending, recipient, stamp(ack.StaleAt), clean(ack.From, maxLine), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes)); err != nil {
 			return err
 		}
 		if _, err := t.exec(`UPDATE arrivals SET ack_to = $2, letter = CASE WHEN $3 = '' THEN letter ELSE $3 END WHERE id = $1`,
-			recipient, clean(ack.To, maxText), clean(ack.Letter, maxText)); err != nil {
+			recipient, clean(ack.To, maxLine), clean(ack.Letter, maxText)); err != nil {
 			return err
 		}
 		_, err = t.exec(`UPDATE promises SET promised = $2, follow_up = $3, rule = $4, alert = $5, basis = $6 WHERE arrival = $1 AND state = 0`,

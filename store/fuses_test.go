@@ -191,3 +191,32 @@ func TestRobotAnswersBeforeTheOutcome(t *testing.T) {
 		}
 	}
 }
+
+// TestRobotNoticedLate: the mailbox is polled seldom, but the server says when the answer came. A server whose clock runs
+// behind ours proves nothing.
+func TestRobotNoticedLate(t *testing.T) {
+	for name, c := range map[string]struct {
+		came time.Duration // by the server's clock, after the sending
+		want bool
+	}{"fast": {30 * time.Second, true}, "slow": {3 * time.Minute, false}, "clock behind": {-time.Minute, false}} {
+		t.Run(name, func(t *testing.T) {
+			l := open(t, filepath.Join(t.TempDir(), "ledger.db"))
+			l.box("support")
+			muted := false
+			for i := range uint32(2) {
+				a := l.letter(10*i+1, "robot@x", fmt.Sprint("Ticket ", i))
+				l.acknowledge(a)
+				claimed, _ := l.settle(1)
+				l.settle(0, l.outcome(claimed[0], outbox.Sent))
+				sent := l.clock.now()
+				l.clock.turn(5 * time.Minute)
+				b := l.letter(10*i+2, "robot@x", fmt.Sprint("Thanks ", i))
+				b.Refs, b.Internal = []string{a.Ack.MessageID}, sent.Add(c.came)
+				muted = l.acknowledge(b)[0].Muted
+			}
+			if muted != c.want {
+				t.Error("muted:", muted)
+			}
+		})
+	}
+}

@@ -48,6 +48,9 @@ func (db *DB) served() error {
 func (db *DB) lockPostgreSQL(ctx context.Context) (release func(), err error) {
 	db.locking.Lock()
 	defer db.locking.Unlock()
+	if db.serving {
+		return nil, db.served()
+	}
 	if db.lock, err = db.advisoryLock(ctx); err != nil {
 		return nil, err
 	}

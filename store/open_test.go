@@ -25,9 +25,11 @@ func TestOneDaemonADatabase(t *testing.T) {
 			t.Fatal(err)
 		}
 		other := l.another()
-		_, err = other.Lock(t.Context())
-		if err == nil || err.Error() != "another returnpost is already serving this database ("+l.name+")" {
-			t.Errorf("%v", err)
+		for _, db := range []*DB{other, l.DB} {
+			_, err = db.Lock(t.Context())
+			if err == nil || err.Error() != "another returnpost is already serving this database ("+l.name+")" {
+				t.Errorf("%v", err)
+			}
 		}
 		// Commands write beside the daemon, and both are well.
 		if err := errors.Join(other.Suppress(t.Context(), "a@x", ScopeDead, ""), l.Health(t.Context()), other.Health(t.Context())); err != nil {

@@ -415,3 +415,69 @@ func TestNothingWaitsForAClockThatWasAhead(t *testing.T) {
 		}
 	})
 }
+
+// TestListings go page by page, by any filter, and stop when they are told to.
+func TestListings(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *ledger) {
+		l.box("support")
+		l.box("sales")
+		const n = 2*pageSize + 50
+		batch := make([]Arrival, n)
+		for i := range batch {
+			batch[i] = l.letter(uint32(i+1), fmt.Sprintf("p%d@x.example", i%10), fmt.Sprint("Question ", i))
+			batch[i].ThreadSubject = ""
+			if i%2 == 1 {
+				batch[i].Mailbox = "sales"
+			}
+			if i%5 == 0 {
+				batch[i].Acknowledge, batch[i].Ack, batch[i].Reason = false, nil, "member-wish"
+			}
+		}
+		l.acknowledge(batch...)
+		last := int64(n + 1)
+		for _, r := range all(t, l.Arrivals(t.Context(), ArrivalFilter{})) {
+			if r.ID != last-1 {
+				t.Fatalf("%d after %d", r.ID, last)
+			}
+			last = r.ID
+		}
+		if last != 1 {
+			t.Errorf("the last is %d", last)
+		}
+		for _, c := range []struct {
+			filter ArrivalFilter
+			want   int
+		}{
+			{ArrivalFilter{Reason: "member-wish"}, n / 5},
+			{ArrivalFilter{Mailbox: "sales"}, n / 2},
+			{ArrivalFilter{Mailbox: "sales", Reason: "member-wish"}, n / 10},
+			{ArrivalFilter{From: "P3@x.example"}, n / 10},
+			{ArrivalFilter{Limit: 7}, 7},
+			{ArrivalFilter{Limit: pageSize + 1}, pageSize + 1},
+			{ArrivalFilter{Reason: "none"}, 0},
+		} {
+			if got := len(all(t, l.Arrivals(t.Context(), c.filter))); got != c.want {
+				t.Errorf("%+v: %d instead of %d", c.filter, got, c.want)
+			}
+		}
+		seen := 0
+		for range l.Arrivals(t.Context(), ArrivalFilter{}) {
+			if seen++; seen == pageSize+3 {
+				break
+			}
+		}
+		queued, sent := outbox.Queued, outbox.Sent
+		if got := len(all(t, l.Deliveries(t.Context(), DeliveryFilter{State: &queued}))); got != n/5*4 {
+			t.Errorf("%d deliveries", got)
+		}
+		if got := len(all(t, l.Deliveries(t.Context(), DeliveryFilter{State: &sent}))); got != 0 {
+			t.Errorf("%d sent", got)
+		}
+		if got := len(all(t, l.Deliveries(t.Context(), DeliveryFilter{Mailbox: "sales"}))); got != n/5*2 {
+			t.Errorf("%d deliveries of one mailbox", got)
+		}
+		if got := len(all(t, l.Promises(t.Context(), PromiseFilter{Mailbox: "support"}))); got != n/2 {
+			t.Errorf("%d promises", got)
+		}
+	})
+}
