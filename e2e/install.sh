@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests need and this machine lacks, from Debian's packages: the servers that the tests start
-# for themselves, a browser, Chinese fonts, and a C compiler for Go's race detector. Quick, and without network,
+# for themselves and a C compiler for Go's race detector. Quick, and without network,
 # when all is there. No service is started or left running.
 set -eu
 
@@ -17,8 +17,6 @@ want dovecot-lmtpd /usr/lib/dovecot/lmtp
 want dovecot-sieve /usr/lib/dovecot/modules/lib90_sieve_plugin.so
 want postfix /usr/sbin/postfix
 want postgresql '/usr/lib/postgresql/*/bin/initdb'
-want chromium /usr/bin/chromium
-want fonts-noto-cjk /usr/share/fonts/opentype/noto/NotoSansCJK-Regular.ttc
 want libc6-dev /usr/include/stdlib.h
 command -v "${CC:-gcc}" >/dev/null || missing="$missing gcc"
 missing=${missing# }
