@@ -19,6 +19,7 @@ import (
 
 	"github.com/returnpost/returnpost/internal/mailtest"
 	"github.com/returnpost/returnpost/outbox"
+	"github.com/returnpost/returnpost/responder"
 	"github.com/returnpost/returnpost/store"
 )
 
@@ -184,6 +185,47 @@ func TestWhatWasQueuedGoesOutAtTheNextStart(t *testing.T) {
 	s.well(p)
 	if n := s.smtp.Count(); n != 1 {
 		t.Errorf("%d letters went out, want one", n)
+	}
+}
+
+// A letter that had to wait past its own promise goes out with a new one.
+func TestALetterThatIsLateMakesANewPromise(t *testing.T) {
+	t.Parallel()
+	s := openShop(t)
+	p, stop := s.serve(s.yaml(""))
+	s.well(p)
+	s.smtp.SetDown(true)
+	first := s.decided("support", s.arrive(support, letter("emma@brown.example", support))).Promise.By
+	stop()
+	s.smtp.SetDown(false)
+	late := time.Now().Add(30 * time.Hour)
+	s.now = func() time.Time { return late }
+	s.serve(s.yaml(""))
+	s.answered("emma@brown.example")
+	var promise struct{ Promised time.Time }
+	_, out, _ := s.command("promises", "list", "--json")
+	if err := json.Unmarshal([]byte(out), &promise); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if !first.Before(late) || !promise.Promised.After(late) {
+		t.Errorf("the promise was %s, and at %s it is %s", first, late, promise.Promised)
+	}
+}
+
+func TestEnvelopeSender(t *testing.T) {
+	t.Parallel()
+	yes, no := true, false
+	for _, tt := range []struct {
+		configured string
+		works      *bool // sub-addressing, as `check --probe` found
+		want       responder.Envelope
+	}{
+		{"auto", nil, responder.EnvelopePlain}, {"auto", &no, responder.EnvelopePlain}, {"auto", &yes, responder.EnvelopeSubaddress},
+		{"plain", &yes, responder.EnvelopePlain}, {"subaddress", nil, responder.EnvelopeSubaddress}, {"null", &yes, responder.EnvelopeNull},
+	} {
+		if got := envelopeOf(tt.configured, store.Mailbox{Subaddress: tt.works}); got != tt.want {
+			t.Errorf("%s, found %v: %v, want %v", tt.configured, tt.works, got, tt.want)
+		}
 	}
 }
 
