@@ -120,6 +120,7 @@ func openSheet(r io.Reader) (*sheet, error) {
 // comma, a quote or a line break, so rows can be cut before they are decoded.
 func guess(sample []byte) encoding {
 	good, bad := 0, 0
+	all := sample
 	for len(sample) > 0 {
 		r, size := utf8.DecodeRune(sample)
 		switch {
@@ -133,10 +134,29 @@ func guess(sample []byte) encoding {
 	switch {
 	case good+bad == 0:
 		return undecided
+	case bad > 0 && pairs(all):
+		return isGB18030
 	case good >= bad: // a broken line, or a sample that ends inside a character, makes no GB18030
 		return isUTF8
 	}
 	return isGB18030
+}
+
+// pairs says whether all that is not ASCII are the two-byte characters of GB2312, as in everyday Chinese. In a few names of
+// UTF-8 the bytes happen to be that as well, but never in a sample that is not valid UTF-8.
+func pairs(sample []byte) bool {
+	for i := 0; i < len(sample); i++ {
+		if sample[i] < utf8.RuneSelf {
+			continue
+		}
+		if i++; i == len(sample) {
+			return true // the sample ends inside a character
+		}
+		if lead, trail := sample[i-1], sample[i]; lead < 0xa1 || lead > 0xf7 || trail < 0xa1 || trail == 0xff {
+			return false
+		}
+	}
+	return true
 }
 
 func ascii(b []byte) bool {

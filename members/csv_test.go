@@ -273,3 +273,30 @@ func BenchmarkReadAndMerge(b *testing.B) {
 	}
 	b.ReportMetric(float64(n*b.N)/b.Elapsed().Seconds(), "rows/s")
 }
+
+func TestAFewNamesInGB18030AreRecognised(t *testing.T) {
+	// By chance some of these bytes are UTF-8 too.
+	for _, names := range [][]string{{"吴静", "郑爽"}, {"李伟"}, {"王芳", "Zoë"}} {
+		text := "email;name\n"
+		for i, name := range names {
+			text += fmt.Sprintf("p%d@example.com;%s\n", i, name)
+		}
+		for _, encode := range []func(string) (string, error){simplifiedchinese.GB18030.NewEncoder().String, func(s string) (string, error) { return s, nil }} {
+			file, err := encode(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, rows, err := ReadCSV(strings.NewReader(file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			i := 0
+			for row := range rows {
+				if row.Err != nil || row.Columns["name"] != names[i] {
+					t.Errorf("%q: got %q, %v", file, row.Columns["name"], row.Err)
+				}
+				i++
+			}
+		}
+	}
+}
