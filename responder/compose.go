@@ -171,9 +171,11 @@ func (p *Policy) reader(o *occasion, member *members.Member) *templates.Reader {
 func (p *Policy) compose(o *occasion, member *members.Member, now time.Time) (*store.Ack, promise.Promise, error) {
 	pr := p.Schedule.Promise(now, o.Within)
 	r := p.reader(o, member)
-	r.Promise, r.Promised = pr.Words(o.Language, o.zone(member)), !pr.By.IsZero()
-
-	letter, err := p.render(o, r)
+	letter, err := p.write(o.Letter, o.Language, r, pr, o.zone(member))
+	if err != nil && o.Letter != "acknowledgement" {
+		// A person is not left without an answer by a mistake in a letter of ours.
+		letter, err = p.write("acknowledgement", o.Language, r, pr, o.zone(member))
+	}
 	if err != nil {
 		return nil, pr, err
 	}
@@ -215,17 +217,14 @@ func (p *Policy) compose(o *occasion, member *members.Member, now time.Time) (*s
 	return ack, pr, nil
 }
 
-// render renders the letter that was asked for; where that one fails for this
-// reader, the plain acknowledgement: a person is not left without an answer by
-// a mistake in a letter of ours.
-func (p *Policy) render(o *occasion, r *templates.Reader) (*templates.Letter, error) {
+// write renders a letter with its promise, whose words are in the language that
+// the letter is there in.
+func (p *Policy) write(letter, language string, r *templates.Reader, pr promise.Promise, zone *time.Location) (*templates.Letter, error) {
 	set := p.Letters.Set()
-	l, err := set.Render(o.Letter, o.Language, r)
-	if err != nil && o.Letter != "acknowledgement" {
-		l, err = set.Render("acknowledgement", o.Language, r)
-	}
+	r.Promise, r.Promised = pr.Words(set.Language(letter, language), zone), !pr.By.IsZero()
+	l, err := set.Render(letter, language, r)
 	if err != nil {
-		return nil, fmt.Errorf("render letter %q for %s: %w", o.Letter, o.Mailbox, err)
+		return nil, fmt.Errorf("mailbox %q: render the letter %q: %w", p.Mailbox, letter, err)
 	}
 	return l, nil
 }
@@ -316,8 +315,5 @@ func (p *Policy) Sample(letter, language string, member *members.Member, now tim
 	if member != nil {
 		o.To, o.ToName = member.Email, member.Name
 	}
-	r := p.reader(&o, member)
-	pr := p.Schedule.Promise(now, o.Within)
-	r.Promise, r.Promised = pr.Words(l, o.zone(member)), !pr.By.IsZero()
-	return p.Letters.Set().Render(letter, l, r)
+	return p.write(letter, l, p.reader(&o, member), p.Schedule.Promise(now, o.Within), o.zone(member))
 }

@@ -224,7 +224,10 @@ func said(why func(History) string) func(*matter) (message.Evidence, bool) {
 
 func blown(reason Reason) func(*matter) (message.Evidence, bool) {
 	return func(c *matter) (message.Evidence, bool) {
-		return message.Evidence{Value: "the limit is used up"}, c.h.Blown == reason
+		if c.h.Blown != reason {
+			return message.Evidence{}, false
+		}
+		return message.Evidence{Value: "the limit is used up"}, true
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/mail"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -17,6 +18,7 @@ import (
 	"github.com/returnpost/returnpost/message"
 	"github.com/returnpost/returnpost/outbox"
 	"github.com/returnpost/returnpost/store"
+	"github.com/returnpost/returnpost/templates"
 )
 
 // monday is 10:00 in the shop on an ordinary Monday.
@@ -406,5 +408,22 @@ func TestMarker(t *testing.T) {
 		if k.Made(foreign) {
 			t.Errorf("%q passes for ours", foreign)
 		}
+	}
+}
+
+func TestThePromiseSpeaksTheLettersLanguage(t *testing.T) {
+	folder := t.TempDir()
+	letter := "---\nsubject: \"Re: {{ message.subject }}\"\n---\nHello.\n\n{{ promise }}\n"
+	if err := os.WriteFile(filepath.Join(folder, "gold.en.md"), []byte(letter), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := shop(t)
+	var err error
+	if p.Letters, err = templates.Open(folder); err != nil {
+		t.Fatal(err)
+	}
+	l, err := p.Sample("gold", "zh", nil, monday)
+	if err != nil || l.Language != "en" || !strings.Contains(l.Text, "A colleague should reply") {
+		t.Errorf("got %+v, %v", l, err)
 	}
 }

@@ -437,7 +437,7 @@ func (x *expressions) name(n parse.Node, name string) expression {
 	case near != "":
 		return x.wrong(n, "unknown name %s; did you mean %s?", name, near)
 	case further:
-		return x.wrong(n, "unknown name %s; further fields of members are declared under fields: or come with an import", name)
+		return x.wrong(n, "unknown name %s; further fields of members are declared under fields: in the configuration", name)
 	}
 	return x.wrong(n, "unknown name %s", name)
 }

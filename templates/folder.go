@@ -26,25 +26,25 @@ type file struct {
 }
 
 // readAll reads the built-in files and the folder's, which take their place, sorted by name and language.
-func readAll(overlay string) ([]file, error) {
+// Files that are called wrongly or cannot be read are mistakes; the others are there all the same.
+func readAll(overlay string) (sorted []file, mistakes []error, err error) {
 	files := map[string]file{}
 	entries, err := builtIn.ReadDir("letters")
 	if err != nil {
-		return nil, fmt.Errorf("templates: the built-in letters: %w", err)
+		return nil, nil, fmt.Errorf("templates: the built-in letters: %w", err)
 	}
 	for _, e := range entries {
 		data, err := builtIn.ReadFile("letters/" + e.Name())
 		if err != nil {
-			return nil, fmt.Errorf("templates: the built-in letters: %w", err)
+			return nil, nil, fmt.Errorf("templates: the built-in letters: %w", err)
 		}
 		name, language, _ := namesOf(e.Name())
 		files[e.Name()] = file{Source{File: "letters/" + e.Name(), Name: name, Language: language, Data: data}, true}
 	}
 	paths, err := lettersIn(overlay)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	var mistakes []error
 	for _, path := range paths {
 		name, language, ok := namesOf(path)
 		if !ok {
@@ -58,14 +58,10 @@ func readAll(overlay string) ([]file, error) {
 		}
 		files[filepath.Base(path)] = file{Source: Source{File: path, Name: name, Language: language, Data: data}}
 	}
-	if len(mistakes) > 0 {
-		return nil, errors.Join(mistakes...)
-	}
-	sorted := make([]file, 0, len(files))
 	for _, key := range slices.Sorted(maps.Keys(files)) {
 		sorted = append(sorted, files[key])
 	}
-	return sorted, nil
+	return sorted, mistakes, nil
 }
 
 // read reads no more of a file than tells that it is too large.

@@ -85,13 +85,12 @@ func Load(overlay string, opts ...Option) (*Set, error) {
 	for _, opt := range opts {
 		opt(&o)
 	}
-	files, err := readAll(overlay)
+	files, mistakes, err := readAll(overlay)
 	if err != nil {
 		return nil, err
 	}
 	s := &Set{letters: map[string]map[string]*Compiled{}, feet: map[string][]*node{}, fields: o.fields()}
 	infos := map[string]Info{}
-	var mistakes []error
 	for _, f := range files {
 		if f.Name == foot {
 			c := s.compiler(f.Source)
@@ -133,6 +132,14 @@ func (s *Set) Names() []Info { return slices.Clone(s.infos) }
 
 // Has tells whether there is a letter of this name, in any language.
 func (s *Set) Has(name string) bool { return len(s.letters[name]) > 0 }
+
+// Language is the language that a letter is rendered in for a reader of language; "" where there is no such letter.
+func (s *Set) Language(name, language string) string {
+	if l := pick(s.letters[name], language); l != nil {
+		return l.language
+	}
+	return ""
+}
 
 // Render writes the letter to r, in the language asked for or, where there is no such file, in the same
 // language of another place, in English, or in the first there is. It fails only when no letter has that name.
