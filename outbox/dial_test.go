@@ -88,7 +88,7 @@ func TestDialToNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := transport.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "refused") {
+	if _, err := transport.Dial(t.Context()); err == nil || !strings.Contains(err.Error(), "nothing listens there") {
 		t.Errorf("got %v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

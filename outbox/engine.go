@@ -350,14 +350,9 @@ func (e *engine) tell(r result) {
 	if e.opts.OnOutcome != nil {
 		e.opts.OnOutcome(r.delivery, r.outcome)
 	}
-	level := slog.LevelInfo
-	if r.outcome.State == Sent || r.outcome.State == Queued {
-		level = slog.LevelDebug
-	}
-	if !e.opts.Log.Enabled(context.Background(), level) {
+	if !e.opts.Log.Enabled(context.Background(), slog.LevelDebug) {
 		return
 	}
-	e.opts.Log.Log(context.Background(), level, "outbox: "+r.outcome.State.String(), "sending", r.delivery.Sending,
-		"recipient", r.delivery.Recipient, "to", redact(r.delivery.To), "code", r.outcome.Code, "status", r.outcome.Status,
-		"words", redact(r.outcome.Words), "due", r.outcome.Due)
+	e.opts.Log.Debug("outbox: "+r.outcome.State.String(), "sending", r.delivery.Sending, "recipient", r.delivery.Recipient,
+		"to", redact(r.delivery.To), "code", r.outcome.Code, "status", r.outcome.Status, "words", redact(r.outcome.Words), "due", r.outcome.Due)
 }

@@ -3,6 +3,7 @@ package outbox
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 )
 
@@ -42,7 +43,7 @@ func ParseState(word string) (State, error) {
 			return State(i), nil
 		}
 	}
-	return 0, fmt.Errorf("outbox: no delivery state is called %q; there are %v", word, stateWords)
+	return 0, fmt.Errorf("no delivery state is called %q; there are %s", word, strings.Join(stateWords[:], ", "))
 }
 
 // MarshalText makes JSON show the word.
