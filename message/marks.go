@@ -201,6 +201,9 @@ func systemSender(m *Message, _ *part) seen {
 	return seen{}
 }
 
+// SystemAddress reports whether an address is a robot's by its local part: mailer-daemon, no-reply and their like.
+func SystemAddress(a Address) bool { return isSystem(a.Local()) }
+
 // isSystem goes by whole words of a local part, so that the Morenos and Rootsches of this world stay people.
 func isSystem(local string) bool {
 	local = strings.ToLower(local)

@@ -44,7 +44,7 @@ type occasion struct {
 
 // occasionOf gathers what the acknowledgement of a message is composed from.
 func (p *Policy) occasionOf(m *message.Message, d Decision, member *members.Member) occasion {
-	to := recipient(m, d)
+	to := p.recipient(m, d)
 	o := occasion{
 		Mailbox: p.Mailbox, Content: m.Hash,
 		ToName: to.Name, To: to.Addr, From: p.Address,
@@ -54,8 +54,8 @@ func (p *Policy) occasionOf(m *message.Message, d Decision, member *members.Memb
 		Letter: "acknowledgement", Within: p.RespondWithin,
 	}
 	// From is the address the person wrote to, without its detail part.
-	if a, ok := p.addressee(m); ok {
-		o.From = bare(a.Addr)
+	if own := p.addressee(m); own != "" {
+		o.From = own
 	}
 	if member != nil {
 		o.Member = member.Email
@@ -208,7 +208,7 @@ func (p *Policy) compose(o *occasion, member *members.Member, now time.Time) (*s
 		return nil, pr, fmt.Errorf("note the occasion of the acknowledgement: %w", err)
 	}
 	ack := &store.Ack{
-		From: p.envelope(o.From, token), To: o.To, MessageID: mail.MessageID, Bytes: raw,
+		From: p.envelope(token), To: o.To, MessageID: mail.MessageID, Bytes: raw,
 		Due: now.Add(p.Hold), StaleAt: pr.By, Occasion: memo, Letter: o.Letter,
 	}
 	if ack.StaleAt.IsZero() {
@@ -245,15 +245,15 @@ func (o *occasion) zone(member *members.Member) *time.Location {
 
 // envelope is the envelope sender (RULES: the mailbox with a token where
 // sub-addressing works, else the mailbox; the null path by choice, RFC 3834 §3.3).
-func (p *Policy) envelope(from, token string) string {
+func (p *Policy) envelope(token string) string {
 	switch p.Envelope {
 	case EnvelopeNull:
 		return ""
 	case EnvelopeSubaddress:
-		at := strings.LastIndexByte(from, '@')
-		return from[:at] + "+" + token + from[at:]
+		at := strings.LastIndexByte(p.Address, '@')
+		return p.Address[:at] + "+" + token + p.Address[at:]
 	default:
-		return from
+		return p.Address
 	}
 }
 

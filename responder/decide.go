@@ -151,11 +151,22 @@ func Decide(m *message.Message, h History, p *Policy) Decision {
 		if r.kind != "" {
 			d.Kind = r.kind
 		}
-		d.Waits = d.Kind == message.KindPerson && silencesPeople[r.reason]
+		d.Waits = d.Kind == message.KindPerson && silencesPeople[r.reason] && onlyPeople(&c, rules[i+1:])
 		return d
 	}
 	d.Acknowledge, d.Reason, d.Waits = true, NewThread, true
 	return d
+}
+
+// onlyPeople says whether no further rule speaks against a person waiting: a
+// blind copy that asks for no automatic replies is still not for us.
+func onlyPeople(c *matter, further []rule) bool {
+	for i := range further {
+		if _, hit := further[i].hit(c); hit && !silencesPeople[further[i].reason] {
+			return false
+		}
+	}
+	return true
 }
 
 // A Step is one rule as it was asked.
@@ -273,7 +284,7 @@ func isNotForUs(c *matter) (message.Evidence, bool) {
 	if c.p.AnyAddressee {
 		return message.Evidence{}, false
 	}
-	if _, ok := c.p.addressee(c.m); ok {
+	if c.p.addressee(c.m) != "" {
 		return message.Evidence{}, false
 	}
 	return message.Evidence{Field: "To", Value: "none of our addresses is named"}, true

@@ -28,7 +28,8 @@ var publicProviders = map[string]bool{
 func public(domain string) bool { return publicProviders[strings.ToLower(domain)] }
 
 // fuses are what an acknowledgement to an address has to claim before it may
-// go out: by its recipient, by the recipient's organisation, and in all.
+// go out: by its recipient, over all mailboxes; by the recipient's organisation
+// and in all, for each mailbox.
 func (p *Policy) fuses(to message.Address, m *message.Message) []store.Fuse {
 	domain := organisation(to.Domain())
 	if public(to.Domain()) {
@@ -36,8 +37,8 @@ func (p *Policy) fuses(to message.Address, m *message.Message) []store.Fuse {
 	}
 	all := [...]store.Fuse{
 		{Key: "sender " + to.Key(), N: p.PerSender.N, Per: p.PerSender.Per, Reason: string(LimitSender)},
-		{Key: "domain " + domain, N: p.PerDomain.N, Per: p.PerDomain.Per, Reason: string(LimitDomain)},
-		{Key: "total", N: p.Total.N, Per: p.Total.Per, Reason: string(LimitTotal)},
+		{Key: p.Mailbox + " domain " + domain, N: p.PerDomain.N, Per: p.PerDomain.Per, Reason: string(LimitDomain)},
+		{Key: p.Mailbox + " total", N: p.Total.N, Per: p.Total.Per, Reason: string(LimitTotal)},
 	}
 	set := make([]store.Fuse, 0, len(all))
 	for _, f := range all {

@@ -73,29 +73,56 @@ const (
 // ours says whether an address is this mailbox's: its own, an alias, or either
 // with a detail part.
 func (p *Policy) ours(a message.Address) bool {
-	k := bare(a.Key())
-	if k == "" {
-		return false
+	return p.own(a.Addr) != ""
+}
+
+// own is the address of this mailbox's that mail to an address reaches, without
+// a detail part that is the writer's; "" when it is not ours. The longest form
+// comes first: a mailbox's own address may have a plus sign in it.
+func (p *Policy) own(address string) string {
+	for form := address; form != ""; form = shorter(form) {
+		k := strings.ToLower(form)
+		if k == strings.ToLower(p.Address) || anyMatch(p.Aliases, k) {
+			return form
+		}
 	}
-	return k == strings.ToLower(p.Address) || anyMatch(p.Aliases, k)
+	return ""
 }
 
 func (p *Policy) sibling(a message.Address) bool {
-	k := bare(a.Key())
-	return k != "" && anyMatch(p.Siblings, k)
+	for form := a.Key(); form != ""; form = shorter(form) {
+		if anyMatch(p.Siblings, form) {
+			return true
+		}
+	}
+	return false
 }
 
-// addressee finds the address of ours that a message names (RFC 5230 §4.5).
-// Delivered-To and its like prove nothing: servers add them to blind copies too.
-func (p *Policy) addressee(m *message.Message) (message.Address, bool) {
+// shorter is an address without its last detail part: support+tag@x is
+// support@x; "" when there is none.
+func shorter(address string) string {
+	at := strings.LastIndexByte(address, '@')
+	if at < 0 {
+		return ""
+	}
+	if plus := strings.LastIndexByte(address[:at], '+'); plus > 0 {
+		return address[:plus] + address[at:]
+	}
+	return ""
+}
+
+// addressee finds the address of ours that a message names (RFC 5230 §4.5),
+// without a detail part; "" when it names none. Delivered-To and its like prove
+// nothing: servers add them to blind copies too.
+func (p *Policy) addressee(m *message.Message) string {
 	for _, list := range [][]message.Address{m.To, m.Cc, m.Bcc, m.Resent} {
 		for _, a := range list {
-			if p.ours(a) {
-				return a, true
+			if own := p.own(a.Addr); own != "" {
+				return own
 			}
 		}
 	}
-	return message.Address{}, false
+	return ""
 }
 
 // isForm says whether a message comes from a contact form of the shop's and
@@ -109,13 +136,17 @@ func (p *Policy) isForm(m *message.Message) bool {
 
 // recipient is whom an acknowledgement goes to: the author, or the Reply-To
 // where it is single and of the author's own organisation. A Reply-To elsewhere
-// would let anybody aim our letters at anybody.
-func recipient(m *message.Message, d Decision) message.Address {
+// would let anybody aim our letters at anybody, and one of ours or of a robot
+// would answer.
+func (p *Policy) recipient(m *message.Message, d Decision) message.Address {
 	if d.Author.Key() != m.From.Key() || len(m.ReplyTo) != 1 {
 		return d.Author
 	}
 	r := m.ReplyTo[0]
-	if r.Addr == "" || organisation(r.Domain()) != organisation(m.From.Domain()) || public(r.Domain()) {
+	if r.Addr == "" || organisation(r.Domain()) != organisation(m.From.Domain()) {
+		return d.Author
+	}
+	if p.ours(r) || p.sibling(r) || message.SystemAddress(r) {
 		return d.Author
 	}
 	if r.Name == "" {
@@ -131,18 +162,6 @@ func organisation(domain string) string {
 		return strings.ToLower(domain)
 	}
 	return o
-}
-
-// bare is an address key without its detail part: support+tag@x is support@x.
-func bare(key string) string {
-	at := strings.LastIndexByte(key, '@')
-	if at < 0 {
-		return key
-	}
-	if plus := strings.IndexByte(key[:at], '+'); plus > 0 {
-		return key[:plus] + key[at:]
-	}
-	return key
 }
 
 // anyMatch says whether an address key is one of the addresses, of which some

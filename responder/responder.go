@@ -227,6 +227,14 @@ func (p *Policy) Stale(came, now time.Time) string {
 // answer decides one piece and, where a person waits, makes the promise and
 // composes the letter.
 func (r *Responder) answer(p *piece, now time.Time) {
+	defer func() {
+		if fault := recover(); fault != nil {
+			why := fmt.Sprint("judging or answering it failed: ", fault)
+			r.log.Error("a message made the program fail", "mailbox", r.policy.Mailbox, "uid", p.fetched.UID, "panic", fault, "stack", string(debug.Stack()))
+			p.m, p.ack, p.promise = message.Unreadable(p.fetched.Raw, why), nil, promise.Promise{}
+			p.decision = Decision{Kind: message.KindBroken, Reason: Broken, Rule: RuleOf(Broken), Evidence: why}
+		}
+	}()
 	p.decision = Decide(p.m, p.history, r.policy)
 	p.language = r.policy.language(p.m, p.history.Member)
 	if !p.decision.Waits {

@@ -427,3 +427,89 @@ func TestThePromiseSpeaksTheLettersLanguage(t *testing.T) {
 		t.Errorf("got %+v, %v", l, err)
 	}
 }
+
+func TestAMailboxWithAPlusSignInItsAddress(t *testing.T) {
+	d := newDesk(t, func(p *Policy) {
+		p.Address, p.Envelope = "shop+support@harbourbooks.example", EnvelopeSubaddress
+	})
+	raw := strings.Replace(note("jane@doe.example", "One", "1@doe.example"), "support@", "shop+support+order7@", 1)
+	e := d.handle(d.fetched(raw))
+	if !e[0].Acknowledged {
+		t.Fatalf("got %+v", e[0])
+	}
+	c := d.claim()[0]
+	ack := message.Parse(c.Bytes)
+	if ack.From.Addr != "shop+support@harbourbooks.example" || !strings.HasPrefix(c.From, "shop+support+rp.") {
+		t.Errorf("from %s, envelope %s", ack.From.Addr, c.From)
+	}
+	if e := d.handle(d.fetched(note("shop+support@harbourbooks.example", "Two", "2@doe.example"))); e[0].Reason != Own {
+		t.Errorf("our own letter: %+v", e[0])
+	}
+}
+
+func TestAnAliasIsAnsweredFromButNotInTheEnvelope(t *testing.T) {
+	d := newDesk(t, func(p *Policy) { p.Envelope = EnvelopeSubaddress })
+	d.handle(d.fetched(strings.Replace(note("jane@doe.example", "One", "1@doe.example"), "support@harbourbooks.example", "Orders@old.example", 1)))
+	c := d.claim()[0]
+	if from := message.Parse(c.Bytes).From.Addr; from != "Orders@old.example" || !strings.HasPrefix(c.From, "support+rp.") {
+		t.Errorf("from %s, envelope %s", from, c.From)
+	}
+}
+
+func TestReplyToIsFollowedOnlyWithinTheOrganisation(t *testing.T) {
+	d := newDesk(t, nil)
+	for i, tt := range []struct{ replyTo, want string }{
+		{"jane.doe@mail.doe.example", "jane.doe@mail.doe.example"},
+		{"victim@elsewhere.example", "jane@doe.example"},
+		{"a@doe.example, b@doe.example", "jane@doe.example"},
+		{"no-reply@doe.example", "jane@doe.example"},
+		{"support@harbourbooks.example", "jane@doe.example"},
+	} {
+		d.now = d.now.Add(24 * time.Hour) // the sender's limit is no matter here
+		d.handle(d.fetched(note("jane@doe.example", fmt.Sprint("Question ", i), fmt.Sprintf("%d@doe.example", i), "Reply-To: "+tt.replyTo+"\r\n")))
+		if c := d.claim(); len(c) != 1 || c[0].To != tt.want {
+			t.Errorf("Reply-To %s: %+v", tt.replyTo, c)
+		}
+	}
+}
+
+func TestNobodyWaitsBehindABlindCopyThatAsksForSilence(t *testing.T) {
+	const suppress = "X-Auto-Response-Suppress: All\r\n"
+	p := shop(t)
+	direct := message.Parse([]byte(note("jane@doe.example", "One", "1@doe.example", suppress)))
+	if d := Decide(direct, History{}, p); d.Reason != NoAutoReplies || !d.Waits {
+		t.Errorf("a person: %+v", d)
+	}
+	copied := message.Parse([]byte(strings.Replace(note("jane@doe.example", "One", "1@doe.example", suppress), "support@", "someone@", 1)))
+	if d := Decide(copied, History{}, p); d.Reason != NoAutoReplies || d.Waits {
+		t.Errorf("a blind copy: %+v", d)
+	}
+	if d := Decide(direct, History{Stale: "it came 240h0m0s ago"}, p); d.Waits {
+		t.Errorf("an old one: %+v", d)
+	}
+}
+
+func TestLimitsOfMailboxesAreTheirOwn(t *testing.T) {
+	d := newDesk(t, func(p *Policy) { p.Total = Limit{1, time.Hour} })
+	sales := *d.policy
+	sales.Mailbox, sales.Address, sales.Siblings = "sales", "sales@harbourbooks.example", nil
+	box := d.open(&sales)
+	d.handle(d.fetched(note("jane@doe.example", "One", "1@doe.example"), note("joe@poe.example", "Two", "2@poe.example")))
+	if d.events[0].Reason != NewThread || d.events[1].Reason != LimitTotal {
+		t.Errorf("got %v, %v", d.events[0].Reason, d.events[1].Reason)
+	}
+	if err := box.Handle(t.Context(), d.fetched(strings.Replace(note("ann@roe.example", "Three", "3@roe.example"), "support@", "sales@", 1))); err != nil {
+		t.Fatal(err)
+	}
+	if e := d.events[2]; !e.Acknowledged {
+		t.Errorf("the other mailbox: %+v", e)
+	}
+}
+
+func TestAFaultOfOursSetsTheMessageAside(t *testing.T) {
+	d := newDesk(t, func(p *Policy) { p.Schedule = nil }) // nothing can be promised without panic
+	e := d.handle(d.fetched(note("jane@doe.example", "One", "1@doe.example")))
+	if e[0].Reason != Broken || e[0].Acknowledged || !strings.Contains(e[0].Evidence, "failed") {
+		t.Errorf("got %+v", e[0])
+	}
+}

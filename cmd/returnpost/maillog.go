@@ -29,6 +29,8 @@ func (l *mailLog) Decided(e responder.Event) {
 		l.log.Info("acknowledged", attrs...)
 	case e.Reason == responder.Broken:
 		l.log.Warn("quarantined", append(attrs, "why", e.Evidence)...)
+	case e.Reason == responder.NewThread && e.Evidence != "":
+		l.log.Error("not acknowledged", append(attrs, "why", e.Evidence)...)
 	case e.Reason == responder.NewThread:
 		l.log.Info("observed", attrs...)
 	default:
