@@ -64,6 +64,7 @@ type Event struct {
 	Rule         string
 	Evidence     string
 	Acknowledged bool
+	Muted        bool   // with this message the robot fuse has muted its sender
 	MessageID    string // of the message
 	AckID        string // of the acknowledgement; "" when silent
 	Language     string
@@ -294,7 +295,7 @@ func (r *Responder) announce(pieces []piece, verdicts []store.Verdict) {
 		e := Event{
 			Mailbox: r.policy.Mailbox, UID: p.fetched.UID, Arrival: v.Arrival, Noticed: p.fetched.Noticed, At: at,
 			From: p.decision.Author, Subject: p.m.Subject, Kind: p.decision.Kind, Reason: Reason(v.Reason),
-			Rule: p.decision.Rule, Evidence: p.decision.Evidence, Acknowledged: v.Acknowledged,
+			Rule: p.decision.Rule, Evidence: p.decision.Evidence, Acknowledged: v.Acknowledged, Muted: v.Muted,
 			MessageID: p.m.MessageID, Language: p.language, Promise: p.promise,
 		}
 		if p.history.Member != nil {

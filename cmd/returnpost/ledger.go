@@ -43,7 +43,13 @@ func (a *app) arrivalsCommand() *cobra.Command {
 		}),
 	}
 	show.Flags().BoolVar(&raw, "raw", false, "write the message's bytes (kept for broken ones only)")
-	return group("arrivals", "What came in and what was decided", list, show)
+	unmute := &cobra.Command{
+		Use: "unmute ADDRESS", Short: "Answer a sender again whom the robot fuse has muted", Args: cobra.ExactArgs(1),
+		RunE: a.withDatabase(func(ctx context.Context, _ *config.Config, db *store.DB, args []string) error {
+			return db.Unmute(ctx, args[0])
+		}),
+	}
+	return group("arrivals", "What came in and what was decided", list, show, unmute)
 }
 
 type arrivalReport struct {

@@ -36,6 +36,9 @@ func (l *mailLog) Decided(e responder.Event) {
 	default:
 		l.log.Info("silent", append(attrs, "rule", e.Rule, "evidence", e.Evidence)...)
 	}
+	if e.Muted {
+		l.log.Warn("muted", "mailbox", e.Mailbox, "from", redacted(e.From.Addr), "why", "it answers acknowledgements as fast as a robot; `returnpost arrivals unmute ADDRESS` lets it be answered again")
+	}
 	if l.onEvent != nil {
 		l.onEvent(e)
 	}
