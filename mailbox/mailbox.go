@@ -98,7 +98,7 @@ type Watcher struct {
 	suspects   suspects
 	bySequence bool     // the server answers UID FETCH with BODY before UID: fetch by sequence number instead
 	noID       bool     // the server's answer to ID broke the connection
-	listFailed int      // how often the list of what is new broke the connection
+	listFailed int      // how often in a row messages could not be listed
 	passed     Position // how far the messages found again after a change of UIDVALIDITY have been handed over
 
 	mu        sync.Mutex

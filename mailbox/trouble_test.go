@@ -57,6 +57,8 @@ func TestOddServersLoseNothing(t *testing.T) {
 		"BODY before UID":             {BodyFirst: true},
 		"no partial fetch":            {WholeBody: true},
 		"a date that cannot be read":  {UIDs: map[uint32]mailtest.Trick{4: mailtest.TrickBadDate}},
+		"a listing answered NO":       {UIDs: map[uint32]mailtest.Trick{4: mailtest.TrickNoList}},
+		"a listing broken off":        {UIDs: map[uint32]mailtest.Trick{4: mailtest.TrickByeList}},
 		"IDLE that tells nothing":     {DeafIdle: true},
 		"connections that die idling": {DeadIdle: true},
 	} {

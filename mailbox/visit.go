@@ -88,6 +88,9 @@ func (v *visit) begin(ctx context.Context) error {
 // Only then is the new position recorded, so that a kill between makes this happen again, and nothing is taken for new that
 // was only renumbered.
 func (v *visit) again(ctx context.Context) error {
+	if v.box.messages == 0 {
+		return nil // some servers refuse to search an empty folder
+	}
 	items, err := v.conn.search(&imap.SearchCriteria{Since: since(v.opts.Now(), v.opts.BacklogAge)}, v.box.messages)
 	if err != nil {
 		return err
@@ -97,17 +100,19 @@ func (v *visit) again(ctx context.Context) error {
 		return it.uid >= v.box.next || v.passed.UIDValidity == v.box.validity && it.uid <= v.passed.UID
 	})
 	for part := range slices.Chunk(items, 500) { // a command line has its limits
-		var set imap.UIDSet
-		for _, it := range part {
-			set.AddNum(imap.UID(it.uid))
+		if v.listFailed < 2 {
+			var set imap.UIDSet
+			for _, it := range part {
+				set.AddNum(imap.UID(it.uid))
+			}
+			if part, err = v.list(set, uint32(len(part))); err != nil {
+				return err
+			}
 		}
-		sized, err := v.conn.list(set, uint32(len(part)))
-		if err == nil {
-			err = v.handOver(ctx, sized, noticed, true)
-		}
-		if err != nil {
+		if err := v.handOver(ctx, part, noticed, true); err != nil {
 			return err
 		}
+		v.listFailed = 0
 	}
 	return nil
 }
@@ -143,15 +148,23 @@ func (v *visit) pull(ctx context.Context) error {
 	}
 }
 
+// list asks for what handing over wants to know of messages, and counts its failures: one message may be what the server
+// cannot list, or what cannot be parsed in its list. After two the messages are fetched with no more known than their UIDs.
+func (v *visit) list(set imap.UIDSet, messages uint32) ([]item, error) {
+	items, err := v.conn.list(set, messages)
+	if err != nil && messages > 0 && !passes(err) {
+		v.listFailed++
+	}
+	return items, err
+}
+
 func (v *visit) listNew(set imap.UIDSet, messages uint32) (items []item, err error) {
-	var e *imap.Error
 	if v.listFailed < 2 {
-		if items, err = v.conn.list(set, messages); err != nil && !errors.As(err, &e) {
-			v.listFailed++ // one message's date or size may be what cannot be parsed
-		}
+		items, err = v.list(set, messages)
 	} else {
 		items, err = v.conn.search(&imap.SearchCriteria{UID: []imap.UIDSet{set}}, messages)
 	}
+	var e *imap.Error
 	if errors.As(err, &e) && messages == 0 {
 		return nil, nil // some servers refuse any set of messages when there are none
 	}

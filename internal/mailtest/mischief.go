@@ -25,7 +25,7 @@ type Mischief struct {
 	Login     string           // LOGIN and AUTHENTICATE are answered with this line, "NO [UNAVAILABLE] later"
 }
 
-// Trick is what happens to the answer to one message's FETCH with a body, or with a date for TrickBadDate.
+// Trick is what happens to the answer to one message's FETCH with a body, or with its size and date (a listing).
 type Trick string
 
 // The tricks.
@@ -39,6 +39,8 @@ const (
 	TrickRefuse   Trick = "refuse"   // the command is answered NO
 	TrickThrottle Trick = "throttle" // the command is answered NO because of its moment
 	TrickEmpty    Trick = "empty"    // the body is NIL
+	TrickNoList   Trick = "no list"  // a listing with the message in it is answered NO
+	TrickByeList  Trick = "bye list" // such a listing is broken off with BYE, as by Dovecot for a damaged file
 )
 
 // SetMischief changes what the server does, for open connections too.
@@ -227,6 +229,9 @@ func (w *imapWire) send(unit []byte, m *Mischief) error {
 	case bytes.Contains(unit, []byte(` INTERNALDATE "`)):
 		if uid := fetchUID.FindSubmatch(unit); uid != nil && m.trick(string(uid[1])) == TrickBadDate {
 			out = bytes.Replace(unit, []byte(`INTERNALDATE "`), []byte(`INTERNALDATE "yesterday `), 1)
+		} else if uid != nil && m.trick(string(uid[1])) == TrickByeList {
+			w.stream.Write([]byte("* BYE Internal error occurred\r\n"))
+			return w.Close()
 		}
 	}
 	_, err := w.stream.Write(out)

@@ -243,6 +243,9 @@ func (ss *imapSession) Search(kind imapserver.NumKind, c *imap.SearchCriteria, _
 func (ss *imapSession) Fetch(w *imapserver.FetchWriter, set imap.NumSet, o *imap.FetchOptions) error {
 	mischief := ss.server.now()
 	for _, m := range ss.folder.pick(ss.tracker, set) {
+		if o.RFC822Size && mischief.UIDs[uint32(m.uid)] == TrickNoList {
+			return &imap.Error{Type: imap.StatusResponseTypeNo, Code: imap.ResponseCodeServerBug, Text: "Internal error occurred"}
+		}
 		if len(o.BodySection) > 0 {
 			switch mischief.UIDs[uint32(m.uid)] {
 			case TrickRefuse:
