@@ -71,7 +71,7 @@ func TestDrainEndsDialling(t *testing.T) {
 		if err := stop(); err != nil {
 			t.Error(err)
 		}
-		if time.Since(begin) != 0 || m.count(Queued) != 10 || o.Health() != nil {
+		if time.Since(begin) != 0 || m.count(Queued) != 10 || !errors.Is(o.Health(), errNotReached) {
 			t.Errorf("took %v, %d queued, %v", time.Since(begin), m.count(Queued), o.Health())
 		}
 	})

@@ -48,7 +48,9 @@ type engine struct {
 
 	troubles int // pauses of the server's making, in a row; while not 0 one letter at a time tries
 	resume   time.Time
-	few      int // connections that the server lets us have, until fewUntil
+	probing  bool      // a worker dials without a letter
+	probeAt  time.Time // when to dial again without a letter while all is well
+	few      int       // connections that the server lets us have, until fewUntil
 	fewUntil time.Time
 	lost     map[key]int // connections that ended in the middle of this letter
 }
@@ -60,7 +62,7 @@ func newEngine(o *Outbox) *engine {
 		e.limiter = rate.NewLimiter(rate.Limit(o.opts.Rate), max(1, int(o.opts.Rate/10)))
 	}
 	for i := range n {
-		e.workers = append(e.workers, &worker{outbox: o, id: i, letters: make(chan Delivery, 1)})
+		e.workers = append(e.workers, &worker{outbox: o, id: i, letters: make(chan Delivery, 1), probes: make(chan struct{}, 1)})
 		e.free = append(e.free, i)
 	}
 	return e
@@ -110,8 +112,8 @@ func wait[T any](event <-chan T, ended <-chan struct{}) bool {
 	}
 }
 
-// loop waits for an outcome, a wake-up or a due time, and settles. While there is nothing to do nothing moves and no timer
-// runs.
+// loop waits for an outcome, a wake-up or a due time, and settles. While there is nothing to do nothing moves but a probe
+// every few minutes.
 func (e *engine) loop(ctx, settling context.Context) error {
 	done := ctx.Done()
 	alarm := time.NewTimer(time.Hour)
@@ -133,6 +135,9 @@ func (e *engine) loop(ctx, settling context.Context) error {
 		case len(e.finished) > 0 || room > 0 || e.failures > 0:
 			e.settle(ctx, settling, room)
 			continue
+		}
+		if at := e.probe(now); next.IsZero() || !at.IsZero() && at.Before(next) {
+			next = at
 		}
 		var ring <-chan time.Time
 		alarm.Stop()
@@ -184,7 +189,7 @@ func (e *engine) inFlight() int { return len(e.workers) - len(e.free) }
 
 // room is how many more letters may be claimed now; when it is 0 because of the time, next is when to ask again.
 func (e *engine) room(now time.Time) (room int, next time.Time) {
-	if e.draining || e.failures > 0 {
+	if e.draining || e.failures > 0 || e.probing {
 		return 0, time.Time{}
 	}
 	if !e.look {
@@ -283,6 +288,10 @@ func (e *engine) take(r result) {
 	} else {
 		e.free = slices.Insert(e.free, 0, r.worker)
 	}
+	if r.probe {
+		e.probed(r)
+		return
+	}
 	e.carried = r.took
 	var lost *Lost
 	var doubtful *Doubtful
@@ -305,11 +314,7 @@ func (e *engine) take(r result) {
 		e.trouble(r)
 	default: // the server speaks with us
 		delete(e.lost, id)
-		if e.troubles > 0 {
-			e.troubles = 0
-			e.set(&e.troubled, nil)
-			e.opts.Log.Info("outbox: letters can be sent again")
-		}
+		e.well()
 	}
 	e.look = e.look || r.outcome.State == Queued
 	e.finished = append(e.finished, r)
@@ -321,7 +326,7 @@ func (e *engine) trouble(r result) {
 		return // connections that the drain cut
 	}
 	now := e.opts.Now()
-	if open := int(e.open.Load()); r.undialed && open > 0 {
+	if open := int(e.open.Load()); r.undialed && !r.probe && open > 0 {
 		e.few, e.fewUntil = open, now.Add(fewerFor)
 		e.opts.Log.Info("outbox: the server wants fewer connections", "connections", open, "error", r.err)
 		return

@@ -50,7 +50,7 @@ type Outbox struct {
 	unsaved  error // of the queue
 }
 
-// New returns an Outbox; Run makes it work.
+// New returns an Outbox, in trouble until Run has reached the server.
 func New(queue Queue, transport Transport, opts Options) *Outbox {
 	opts.Connections = max(cmp.Or(opts.Connections, 4), 1)
 	opts.MaxAge = cmp.Or(opts.MaxAge, 72*time.Hour)
@@ -68,7 +68,7 @@ func New(queue Queue, transport Transport, opts Options) *Outbox {
 	if opts.Now == nil {
 		opts.Now = time.Now
 	}
-	return &Outbox{queue: queue, transport: transport, opts: opts, wake: make(chan struct{}, 1)}
+	return &Outbox{queue: queue, transport: transport, opts: opts, wake: make(chan struct{}, 1), troubled: errNotReached}
 }
 
 // Wake says that there is something new to send. It never blocks and is never lost.
@@ -79,7 +79,8 @@ func (o *Outbox) Wake() {
 	}
 }
 
-// Health is nil while letters can be sent and recorded, else a sentence.
+// Health is nil while letters can be sent and recorded, else a sentence. It is not nil before the server has given a first
+// session; an outbox without letters asks it for one at the start and every few minutes.
 func (o *Outbox) Health() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -102,6 +103,7 @@ func (o *Outbox) set(what *error, err error) {
 // within DrainTimeout, the rest goes back to the queue, and Run returns nil; or an error that says how many outcomes could
 // not be recorded in the end. Their letters will be in doubt.
 func (o *Outbox) Run(ctx context.Context) error {
+	o.set(&o.troubled, errNotReached)
 	e := newEngine(o)
 	return e.run(ctx)
 }

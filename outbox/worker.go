@@ -10,17 +10,20 @@ import (
 	"unicode/utf8"
 )
 
-// worker is the goroutine of one connection. The connection is dialled with the first letter and kept for the next ones.
+// worker is the goroutine of one connection. The connection is dialled with a probe or the first letter and kept for the
+// next ones.
 type worker struct {
 	outbox  *Outbox
 	id      int
 	letters chan Delivery // of capacity 1: the engine never waits
+	probes  chan struct{} // of capacity 1 too
 	conn    Conn
 }
 
-// result is what a worker reports of a letter.
+// result is what a worker reports of a letter or of a probe.
 type result struct {
-	worker   int // -1: no worker had it
+	worker   int  // -1: no worker had it
+	probe    bool // there was no letter
 	delivery Delivery
 	outcome  Outcome
 	err      error // nil when the server accepted the letter, or when it was not tried at all
@@ -47,6 +50,8 @@ func (w *worker) work(dialing, sending context.Context, results chan<- result) {
 				return
 			}
 			results <- w.carry(dialing, sending, d)
+		case <-w.probes:
+			results <- w.probe(dialing)
 		case <-expired:
 			w.hangUp()
 		}
@@ -65,13 +70,10 @@ func (w *worker) carry(dialing, sending context.Context, d Delivery) result {
 		}
 		kept := w.conn != nil
 		if !kept {
-			conn, err := w.outbox.transport.Dial(dialing)
-			if err != nil {
+			if err := w.dial(dialing); err != nil {
 				r.err, r.undialed, r.untried = err, true, dialing.Err() != nil
 				break
 			}
-			w.conn = conn
-			w.outbox.open.Add(1)
 		}
 		reply, r.err = w.conn.Send(sending, d)
 		if ended(r.err) || !w.conn.Alive() {
