@@ -47,6 +47,8 @@ func (q *queue) Settle(ctx context.Context, finished []outbox.Outcome, room int)
 	finished = inOrder(finished)
 	var at int64
 	err = q.db.write(ctx, "settle deliveries", func(t *tx) error {
+		// Run again, the commit of the first run may have been kept and only its answer lost.
+		q.doubt(claimed)
 		claimed, next, at = nil, time.Time{}, t.now
 		if err := t.unclaim(q.unsure); err != nil {
 			return err
@@ -77,12 +79,16 @@ func (q *queue) Settle(ctx context.Context, finished []outbox.Outcome, room int)
 		return err
 	})
 	if err != nil {
-		// Where a connection breaks during the commit, the claims may have been kept although nobody sends them.
-		for _, d := range claimed {
-			q.unsure = append(q.unsure, []any{d.Sending, d.Recipient})
-		}
+		q.doubt(claimed)
 		return nil, time.Time{}, err
 	}
 	q.settled, q.unsure = at, nil
 	return claimed, next, nil
+}
+
+// doubt notes claims that were handed to nobody: where a connection breaks during the commit, they may have been kept.
+func (q *queue) doubt(claimed []outbox.Delivery) {
+	for _, d := range claimed {
+		q.unsure = append(q.unsure, []any{d.Sending, d.Recipient})
+	}
 }
