@@ -279,6 +279,7 @@ func (c *connection) identify() error {
 type box struct {
 	validity uint32
 	next     uint32 // UIDNEXT: what was there has lower UIDs
+	told     bool   // next is what the server says
 	messages uint32
 }
 
@@ -286,7 +287,7 @@ type box struct {
 func (c *connection) open(folder string) (b box, err error) {
 	err = c.command(fmt.Sprintf("open the folder %q", folder), small, func() error {
 		data, err := c.client.Select(folder, &imap.SelectOptions{ReadOnly: true}).Wait()
-		b = box{validity: data.UIDValidity, next: uint32(data.UIDNext), messages: data.NumMessages}
+		b = box{validity: data.UIDValidity, next: uint32(data.UIDNext), told: data.UIDNext != 0, messages: data.NumMessages}
 		return err
 	})
 	var e *imap.Error

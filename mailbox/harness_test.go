@@ -58,6 +58,13 @@ func (l *ledger) Begin(_ context.Context, _ string, p Position, messages uint32)
 		l.noBegin = nil
 		return err
 	}
+	if p.UIDValidity == l.begun.UIDValidity {
+		for i := range l.arrivals { // those of the old numbering
+			if f := &l.arrivals[i]; f.UIDValidity == p.UIDValidity && f.UID > p.UID {
+				f.UIDValidity = 0
+			}
+		}
+	}
 	l.begun, l.history = p, messages
 	l.begins = append(l.begins, p)
 	l.announce()

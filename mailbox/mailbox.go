@@ -13,6 +13,8 @@
 //     after a pause that grows from one second to five minutes. Each mailbox has its own Watcher and disturbs no other.
 //   - A server that falls silent within a command, or says more than was asked for, is cut off. One that drops an IDLE
 //     without a word is found out by the next poll.
+//   - A server that counts anew, under another UIDVALIDITY or, wrongly, the same: what came lately is handed over once
+//     more, as Renumbered, and watching goes on behind it.
 //   - A message that breaks the connection or the parser twice, or that is there and cannot be had, is handed over with
 //     the reason as its Fault, in its place in the order, and the next goes on.
 //   - An error of the receiver: it gets the same batch again after a growing pause. Nothing is skipped.
@@ -60,7 +62,7 @@ type Fetched struct {
 	Raw              []byte    // the message, at most MaxRaw bytes of it
 	Truncated        bool      // there is more than Raw holds
 	Fault            string    // why the server could not give it; Raw is nil then. "" usually
-	Renumbered       bool      // found again after UIDVALIDITY changed: it may be known by its content already
+	Renumbered       bool      // found again after the server has counted anew: it may be known by its content already
 	Noticed          time.Time // when the server told of it
 }
 
@@ -68,8 +70,14 @@ type Fetched struct {
 type Cursor interface {
 	// Resume returns how far the mailbox is done; the zero Position if it was never watched.
 	Resume(ctx context.Context, mailbox string) (Position, error)
-	// Begin records that everything up to p is history: at the very first start, or when UIDVALIDITY has changed and what
-	// was found again has been handed over. messages is how many the mailbox holds.
+	// Begin records that everything up to p is history: at the very first start, or when the server has counted anew and
+	// what was found again has been handed over, as Renumbered. messages is how many the mailbox holds.
+	//
+	// The server may have counted anew without changing UIDVALIDITY, though it must not (a restored folder, a server that
+	// knows but one, another host configured). Then p has the UIDValidity of before and a lower UID, and Resume has to return
+	// p all the same, and afterwards what is higher only by messages handed over since: those recorded under p's UIDValidity
+	// with a UID above p's are of the old counting and must neither raise it nor be taken for the new ones with their UIDs.
+	// Nor must those found again, which come before Begin with UIDs that others have there: content tells them apart.
 	Begin(ctx context.Context, mailbox string, p Position, messages uint32) error
 }
 
@@ -77,7 +85,7 @@ type Cursor interface {
 type Options struct {
 	Log        *slog.Logger
 	Now        func() time.Time
-	BacklogAge time.Duration // how far back to look after UIDVALIDITY changed; 0: a day
+	BacklogAge time.Duration // how far back to look after the server has counted anew; 0: a day
 	Patience   time.Duration // how long a server may be silent when it owes an answer; 0: a minute
 	FirstPause time.Duration // before the second try of anything; 0: a second
 	LastPause  time.Duration // the longest; 0: five minutes
@@ -99,7 +107,7 @@ type Watcher struct {
 	bySequence bool     // the server answers UID FETCH with BODY before UID: fetch by sequence number instead
 	noID       bool     // the server's answer to ID broke the connection
 	listFailed int      // how often in a row messages could not be listed
-	passed     Position // how far the messages found again after a change of UIDVALIDITY have been handed over
+	passed     Position // how far the messages found again after a new counting have been handed over
 
 	mu        sync.Mutex
 	unwatched error // why there is no watching; nil while there is

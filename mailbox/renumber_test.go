@@ -1,7 +1,10 @@
 package mailbox
 
 import (
+	"bytes"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/returnpost/returnpost/internal/mailtest"
@@ -55,5 +58,90 @@ func TestRenumberedAndEmpty(t *testing.T) {
 	l.waitArrivals(t, 1)
 	if slices.ContainsFunc(s.Commands(), func(c string) bool { return len(c) > 9 && c[:10] == "UID SEARCH" }) {
 		t.Errorf("an empty folder was searched, which some servers refuse: %q", s.Commands())
+	}
+}
+
+// The folder counts lower than before though its UIDVALIDITY is the same: restored from a copy, or another server's. What
+// is there is found again, and what comes then is new, under numbers that others had.
+func TestCountsLowerUnderTheSameUIDValidity(t *testing.T) {
+	s := startServer(t, mailtest.IMAPOptions{})
+	validity, _, _, err := s.Status(user, "INBOX")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := newLedger()
+	opts := hasty(t)
+	var log bytes.Buffer
+	opts.Log = slog.New(slog.NewTextHandler(&log, nil))
+	w, stop := watch(t, configOf(s), l, opts)
+	l.waitBegun(t, 1)
+	for n := range 6 {
+		put(t, s, letter(n))
+	}
+	l.waitArrivals(t, 6)
+	want := upTo(6)
+	for round := range 2 { // the second by the same Watcher
+		s.SetDown(true)
+		eventually(t, "the outage to be noticed", func() bool { return w.Health() != nil })
+		_, next, _, _ := s.Status(user, "INBOX")
+		s.Expunge(user, "INBOX", upTo(next-3)...) // two are left
+		put(t, s, letter(100+round))              // nobody is watching
+		if err := s.SetUIDValidity(user, "INBOX", validity); err != nil {
+			t.Fatal(err)
+		}
+		if round == 0 {
+			l.mu.Lock()
+			l.noBegin = errDisk // as if killed before the new position was recorded
+			l.mu.Unlock()
+		}
+		s.SetDown(false)
+		l.waitBegun(t, round+2)
+		if l.begun != (Position{validity, 3}) {
+			t.Errorf("began again at %+v", l.begun)
+		}
+		put(t, s, letter(200+round))
+		put(t, s, letter(300+round))
+		want = append(want, 1, 2, 3, 4, 5)
+		l.waitArrivals(t, len(want))
+		eventually(t, "health", func() bool { return w.Health() == nil })
+	}
+	if got := l.uids(); !slices.Equal(got, want) {
+		t.Errorf("arrivals %v, want %v", got, want)
+	}
+	for i, f := range l.all() {
+		if f.Renumbered != (i >= 6 && f.UID <= 3) {
+			t.Errorf("arrival %d, UID %d: renumbered %v", i, f.UID, f.Renumbered)
+		}
+	}
+	stop()
+	if n := strings.Count(log.String(), "level=WARN msg=\"the server counts lower"); n < 2 {
+		t.Errorf("%d warnings:\n%s", n, &log)
+	}
+}
+
+// That the last letter is gone is no renumbering where UIDNEXT is not told, nor is a UIDNEXT that belies what is there.
+func TestCountsLowerOnlyByItsLooks(t *testing.T) {
+	for name, mischief := range map[string]mailtest.Mischief{"no UIDNEXT": {NoUIDNext: true}, "a UIDNEXT too low": {LowUIDNext: true}} {
+		t.Run(name, func(t *testing.T) {
+			s := startServer(t, mailtest.IMAPOptions{})
+			l := newLedger()
+			_, stop := watch(t, configOf(s), l, hasty(t))
+			l.waitBegun(t, 1)
+			for n := range 3 {
+				put(t, s, letter(n))
+			}
+			l.waitArrivals(t, 3)
+			stop()
+			if mischief.NoUIDNext {
+				s.Expunge(user, "INBOX", 3)
+			}
+			s.SetMischief(mischief)
+			watch(t, configOf(s), l, hasty(t))
+			put(t, s, letter(4))
+			l.waitArrivals(t, 4)
+			if got := l.uids(); !slices.Equal(got, upTo(4)) || l.all()[3].Renumbered || len(l.begins) != 1 {
+				t.Errorf("arrivals %v, begins %v", got, l.begins)
+			}
+		})
 	}
 }

@@ -62,17 +62,31 @@ func (v *visit) resume(ctx context.Context) error {
 		return v.begin(ctx)
 	case p.UIDValidity != v.box.validity:
 		v.log.Warn("UIDVALIDITY changed: what came lately is gone through again", "was", p.UIDValidity, "is", v.box.validity)
-		if err := v.again(ctx); err != nil {
-			return err
-		}
-		return v.begin(ctx)
+	case v.countsLower(p):
+		v.log.Warn("the server counts lower than before under the same UIDVALIDITY (was the folder restored, or another configured?): what came lately is gone through again",
+			"uidnext", v.box.next, "done", p.UID)
+	default:
+		v.done = p.UID
+		return nil
 	}
-	if p.UID >= v.box.next {
-		// RFC 9051 §2.3.1.1 forbids it; messages that get used UIDs again cannot be told from those that had them.
-		v.log.Error("the server counts lower than before under the same UIDVALIDITY; was the folder restored from a copy?", "uidnext", v.box.next, "done", p.UID)
+	if err := v.again(ctx); err != nil {
+		return err
 	}
-	v.done = p.UID
-	return nil
+	return v.begin(ctx)
+}
+
+// countsLower says whether messages get UIDs that others had before, which RFC 9051 §2.3.1.1 forbids without a new
+// UIDVALIDITY. Folders restored from a copy do it, servers that know but one UIDVALIDITY, and another host or folder in
+// the configuration. Only a UIDNEXT shows it: the last message's UID is lower also when those behind it are gone.
+func (v *visit) countsLower(p Position) bool {
+	if p.UID < v.box.next || !v.box.told {
+		return false
+	}
+	// Some tell a UIDNEXT below what they hold. If there is no answer, the next command will not have one either.
+	if next, err := v.conn.findNext(v.box.messages); err == nil {
+		v.box.next = max(v.box.next, next)
+	}
+	return p.UID >= v.box.next
 }
 
 func (v *visit) begin(ctx context.Context) error {
@@ -80,11 +94,11 @@ func (v *visit) begin(ctx context.Context) error {
 	if err := v.cursor.Begin(ctx, v.name, p, v.box.messages); err != nil {
 		return fmt.Errorf("where watching the mailbox %s begins cannot be noted: %w", v.name, err)
 	}
-	v.done = p.UID
+	v.done, v.passed = p.UID, Position{}
 	return nil
 }
 
-// again hands over what came lately, after UIDVALIDITY has changed: some of it may have come while nobody watched.
+// again hands over what came lately, after the messages got other numbers: some of it may have come while nobody watched.
 // Only then is the new position recorded, so that a kill between makes this happen again, and nothing is taken for new that
 // was only renumbered.
 func (v *visit) again(ctx context.Context) error {

@@ -200,8 +200,8 @@ func (s *IMAP) Expunge(user, folder string, uids ...uint32) error {
 	return err
 }
 
-// SetUIDValidity gives a folder another UIDVALIDITY and its messages new UIDs, from 1. Sessions are cut, since it cannot
-// change within one (RFC 9051 §2.3.1.1).
+// SetUIDValidity gives a folder another UIDVALIDITY, or wrongly the same, and its messages new UIDs, from 1. Sessions are
+// cut, since it cannot change within one (RFC 9051 §2.3.1.1).
 func (s *IMAP) SetUIDValidity(user, folder string, validity uint32) error {
 	f, err := s.folder(user, folder)
 	if err != nil {

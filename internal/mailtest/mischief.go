@@ -14,15 +14,16 @@ import (
 
 // Mischief is what an IMAP server does on a bad day. The zero value is a good day.
 type Mischief struct {
-	Mute      bool             // a connection is taken and nothing is said, not even the greeting
-	Silent    bool             // the greeting is the last word
-	DeafIdle  bool             // IDLE is accepted, and nothing is ever told in it
-	DeadIdle  bool             // once IDLE has begun the connection is dead, though it stays open
-	NoUIDNext bool             // SELECT does not tell UIDNEXT
-	BodyFirst bool             // FETCH answers with BODY before UID
-	WholeBody bool             // BODY[]<0.n> is answered with more than n bytes
-	UIDs      map[uint32]Trick // what happens when the body of a UID is asked for
-	Login     string           // LOGIN and AUTHENTICATE are answered with this line, "NO [UNAVAILABLE] later"
+	Mute       bool             // a connection is taken and nothing is said, not even the greeting
+	Silent     bool             // the greeting is the last word
+	DeafIdle   bool             // IDLE is accepted, and nothing is ever told in it
+	DeadIdle   bool             // once IDLE has begun the connection is dead, though it stays open
+	NoUIDNext  bool             // SELECT does not tell UIDNEXT
+	LowUIDNext bool             // SELECT tells 1 as UIDNEXT, whatever is there
+	BodyFirst  bool             // FETCH answers with BODY before UID
+	WholeBody  bool             // BODY[]<0.n> is answered with more than n bytes
+	UIDs       map[uint32]Trick // what happens when the body of a UID is asked for
+	Login      string           // LOGIN and AUTHENTICATE are answered with this line, "NO [UNAVAILABLE] later"
 }
 
 // Trick is what happens to the answer to one message's FETCH with a body, or with its size and date (a listing).
@@ -222,6 +223,8 @@ func (w *imapWire) send(unit []byte, m *Mischief) error {
 		out = w.capabilities(unit)
 	case m.NoUIDNext && bytes.HasPrefix(unit, []byte("* OK [UIDNEXT ")):
 		return nil
+	case m.LowUIDNext && bytes.HasPrefix(unit, []byte("* OK [UIDNEXT ")):
+		out = []byte("* OK [UIDNEXT 1] Predicted next UID\r\n")
 	case bytes.HasPrefix(unit, []byte("+ idling")):
 		w.dead = m.DeadIdle
 	case bytes.Contains(unit, []byte(" BODY[]<")):
