@@ -15,8 +15,8 @@
 //     without a word is found out by the next poll.
 //   - A server that counts anew, under another UIDVALIDITY or, wrongly, the same: what came lately is handed over once
 //     more, as Renumbered, and watching goes on behind it.
-//   - A message that breaks the connection or the parser twice, or that is there and cannot be had, is handed over with
-//     the reason as its Fault, in its place in the order, and the next goes on.
+//   - A message that breaks the connection or the parser twice within its answer, or that is there and cannot be had at five
+//     tries, is handed over with the reason as its Fault, in its place in the order, and the next goes on.
 //   - An error of the receiver: it gets the same batch again after a growing pause. Nothing is skipped.
 package mailbox
 

@@ -1,7 +1,7 @@
 package mailbox
 
 // suspects are the messages that may have broken a connection. They are fetched alone, so that the one that did it is
-// found; one that does it twice is given up, so that those behind it come through.
+// found; one that does it too often is given up, so that those behind it come through.
 type suspects struct {
 	validity uint32
 	strikes  map[uint32]int // by UID; one that is here is fetched alone
@@ -38,13 +38,17 @@ func (s *suspects) suspect(items []item) {
 	}
 }
 
-// strike counts a failure that is this message's, and reports whether it is the one too many: the second, or more when
-// several have been given up in a row, since the trouble is then probably not theirs but the server's.
-func (s *suspects) strike(uid uint32) (givenUp bool) {
+// strike counts a failure that is this message's, and reports whether it is the one too many: the second within its answer,
+// or the fifth if nothing of that had begun, since a server that is restarted breaks off so too. It takes more when several
+// have been given up in a row: the trouble is then probably not theirs but the server's.
+func (s *suspects) strike(uid uint32, begun bool) (givenUp bool) {
 	s.strikes[uid]++
-	enough := 2
+	enough := 5
+	if begun {
+		enough = 2
+	}
 	if s.streak >= 3 {
-		enough = 2 * s.streak
+		enough = max(enough, 2*s.streak)
 	}
 	if s.strikes[uid] < enough {
 		return false

@@ -149,6 +149,26 @@ func TestRefusalsOfTheMomentCountAgainstNoMessage(t *testing.T) {
 	}
 }
 
+// A server that is restarted again and again just when the one letter is asked for costs nothing.
+func TestRestartsLoseNoLetter(t *testing.T) {
+	s := startServer(t, mailtest.IMAPOptions{Mischief: mailtest.Mischief{UIDs: map[uint32]mailtest.Trick{1: mailtest.TrickCutNow}}})
+	l := newLedger()
+	opts := hasty(t)
+	cuts := 0
+	opts.Sleep = func(context.Context, time.Duration) {
+		if cuts++; cuts == 4 {
+			s.SetMischief(mailtest.Mischief{})
+		}
+	}
+	watch(t, configOf(s), l, opts)
+	l.waitBegun(t, 1)
+	put(t, s, letter(1))
+	l.waitArrivals(t, 1)
+	if f := l.all()[0]; f.Fault != "" || string(f.Raw) != string(letter(1)) {
+		t.Errorf("given up after %d cuts: %s", cuts, f.Fault)
+	}
+}
+
 func TestSuspects(t *testing.T) {
 	var s suspects
 	s.under(7)
@@ -166,22 +186,30 @@ func TestSuspects(t *testing.T) {
 	if n := s.next(items[3:]); n != 1 {
 		t.Errorf("a suspect among %d", n)
 	}
-	if s.strike(4) || !s.strike(4) {
-		t.Error("not given up at the second strike")
+	if s.strike(4, true) || !s.strike(4, true) {
+		t.Error("not given up at the second strike within its answer")
+	}
+	for n := range 4 {
+		if s.strike(5, false) {
+			t.Errorf("given up after %d strikes, though nothing of it came: that may be the server", n+1)
+		}
+	}
+	if !s.strike(5, false) {
+		t.Error("not given up at the fifth strike without an answer")
 	}
 	s.streak = 5
 	for n := range 9 {
-		if s.strike(5) {
+		if s.strike(5, true) {
 			t.Errorf("given up after %d strikes, though many were before: that is the server", n+1)
 		}
 	}
-	if !s.strike(5) {
+	if !s.strike(5, true) {
 		t.Error("never given up")
 	}
 	s.clear(6)
-	s.strike(6)
+	s.strike(6, true)
 	s.under(8)
-	if s.strike(6) {
+	if s.strike(6, true) {
 		t.Error("a strike outlived its UIDVALIDITY")
 	}
 	heavy := []item{{uid: 1}, {uid: 2}, {uid: 3}, {uid: 4}, {uid: 5}} // sizes unknown

@@ -283,7 +283,7 @@ func (v *visit) take(ctx context.Context, items []item) (batch []Fetched, settle
 	v.suspects.suspect(items[settled:])
 	if len(items) > 1 {
 		if err != nil && found.begun[first.uid] {
-			v.suspects.strike(first.uid) // the connection broke within its answer
+			v.suspects.strike(first.uid, true) // the connection broke within its answer
 		}
 		return batch, settled, err
 	}
@@ -292,7 +292,7 @@ func (v *visit) take(ctx context.Context, items []item) (batch []Fetched, settle
 		why = errors.New("it is in the folder, but the server does not give it")
 		err = troublef(nil, "%s does not give the message with the UID %d", v.cfg.Host, first.uid)
 	}
-	if v.suspects.strike(first.uid) {
+	if v.suspects.strike(first.uid, found.begun[first.uid]) {
 		v.log.Error("a message is given up", "uid", first.uid, "why", why)
 		fault := first.known
 		fault.Fault = why.Error()
