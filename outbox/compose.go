@@ -7,6 +7,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	netmail "net/mail"
+	"net/netip"
+	"regexp"
 	"strings"
 	"time"
 	"unicode"
@@ -116,9 +118,12 @@ func addressFields(msg *mail.Msg, m Mail) error {
 	return nil
 }
 
+// literalTag is the tag of an address literal, at the end of an address (RFC 5321 §4.1.3).
+var literalTag = regexp.MustCompile(`(?i)@\[ipv6:([0-9a-f:.]+\]>?)$`)
+
 // parseAddress reads one address. Names that people write without the quotes they need (Books, Inc. <a@b>) are taken too.
 func parseAddress(s string) (*netmail.Address, error) {
-	line := oneLine(s)
+	line := literalTag.ReplaceAllString(oneLine(s), "@[$1") // net/mail does not know the tag; cutAddress writes it again
 	a, err := netmail.ParseAddress(line)
 	if err != nil {
 		open := strings.LastIndexByte(line, '<')
@@ -149,11 +154,29 @@ var inNames = strings.NewReplacer("=?", "= ?", `\`, "/")
 
 // FormatAddress joins a display name and an address for Mail's From, To and ReplyTo.
 func FormatAddress(name, addr string) string {
+	if local, domain, ok := cutAddress(addr); ok {
+		addr = unquoted(local) + "@" + domain // net/mail quotes a local part that needs it
+	}
 	return (&netmail.Address{Name: displayName(name), Address: addr}).String()
 }
 
+// unquoted is a local part without its quotes (RFC 5321 §4.1.2, Quoted-string).
+func unquoted(local string) string {
+	if len(local) < 2 || local[0] != '"' || local[len(local)-1] != '"' {
+		return local
+	}
+	var b strings.Builder
+	escaped := false
+	for _, c := range []byte(local[1 : len(local)-1]) {
+		if escaped = c == '\\' && !escaped; !escaped {
+			b.WriteByte(c)
+		}
+	}
+	return b.String()
+}
+
 // cutAddress splits an address at its last @. A domain in letters beyond ASCII becomes its ASCII form (RFC 5891) when the
-// local part is ASCII, so that such an address needs no SMTPUTF8.
+// local part is ASCII, so that such an address needs no SMTPUTF8. An IPv6 literal gets its tag as RFC 5321 §4.1.3 writes it.
 func cutAddress(addr string) (local, domain string, ok bool) {
 	at := strings.LastIndexByte(addr, '@')
 	if at < 1 || at == len(addr)-1 {
@@ -163,6 +186,15 @@ func cutAddress(addr string) (local, domain string, ok bool) {
 	if !isASCII(domain) && isASCII(local) {
 		if ace, err := idna.Lookup.ToASCII(domain); err == nil {
 			domain = ace
+		}
+	}
+	if ip, ok := strings.CutPrefix(domain, "["); ok {
+		ip = strings.TrimSuffix(ip, "]")
+		if len(ip) > 5 && strings.EqualFold(ip[:5], "ipv6:") {
+			ip = ip[5:]
+		}
+		if parsed, err := netip.ParseAddr(ip); err == nil && parsed.Is6() && parsed.Zone() == "" {
+			domain = "[IPv6:" + ip + "]"
 		}
 	}
 	return local, domain, true

@@ -203,6 +203,14 @@ func TestComposeAddresses(t *testing.T) {
 		{"an encoded word by hand", "=?utf-8?q?Boss?= x <li@example.com>", `"Boss x" <li@example.com>`},
 		{"a domain beyond ASCII", "li@bücher.example", "<li@xn--bcher-kva.example>"},
 		{"a quoted local part", `"a b"@example.com`, `<"a b"@example.com>`},
+		{"a quoted local part, formatted", FormatAddress("", `"john smith"@example.com`), `<"john smith"@example.com>`},
+		{"quotes and an @ in the local part", FormatAddress("J", `"a\"b\\c@d"@example.com`), `"J" <"a\"b\\c@d"@example.com>`},
+		{"quotes that are not needed", FormatAddress("", `"john"@example.com`), "<john@example.com>"},
+		{"an IPv6 literal", "li@[IPv6:2001:db8::1]", "<li@[IPv6:2001:db8::1]>"},
+		{"an IPv6 literal in lower case", FormatAddress("Li", "li@[ipv6:2001:db8::1]"), `"Li" <li@[IPv6:2001:db8::1]>`},
+		{"an IPv6 literal without its tag", FormatAddress("", "li@[2001:db8::1]"), "<li@[IPv6:2001:db8::1]>"},
+		{"an IPv4 literal", FormatAddress("", "li@[192.0.2.1]"), "<li@[192.0.2.1]>"},
+		{"a name that looks like a literal", FormatAddress("x@[ipv6:::1]", "li@example.com"), `"x@[ipv6:::1]" <li@example.com>`},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			m := letter()
@@ -232,6 +240,7 @@ func TestComposeRefuses(t *testing.T) {
 		{"no sender", func(m *Mail) { m.From = "" }, "the sender"},
 		{"two recipients", func(m *Mail) { m.To = "a@example.com, b@example.com" }, "not one address"},
 		{"a bad address for replies", func(m *Mail) { m.ReplyTo = "nobody" }, "for replies"},
+		{"an address literal of nothing", func(m *Mail) { m.To = "li@[ipv6:example]" }, "not one address"},
 		{"no Message-ID", func(m *Mail) { m.MessageID = "" }, "Message-ID"},
 		{"a Message-ID with a line break", func(m *Mail) { m.MessageID = "<a@b\r\nX: y>" }, "Message-ID"},
 		{"no date", func(m *Mail) { m.Date = time.Time{} }, "no Date"},

@@ -101,6 +101,9 @@ func TestPath(t *testing.T) {
 	if got, _ := path("info@bücher.example"); got != "info@xn--bcher-kva.example" {
 		t.Errorf("got %q", got)
 	}
+	if got, _ := path("li@[ipv6:2001:db8::1]"); got != "li@[IPv6:2001:db8::1]" {
+		t.Errorf("got %q", got)
+	}
 	for _, bad := range []string{"a", "@b", "a@", "a b@c.example", "a@b> SIZE=1", "a@b\r\nRSET", "a\x00@b", `"a@b`, "<a@b>", strings.Repeat("a", 400) + "@b"} {
 		if got, err := path(bad); err == nil {
 			t.Errorf("%q is taken as %q", bad, got)
