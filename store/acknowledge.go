@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"time"
 )
@@ -146,37 +148,56 @@ func (in *intake) acknowledge(a *Arrival, box Mailbox) (v Verdict, err error) {
 	return v, in.record(a, box, th, &v, tr, seen, waits)
 }
 
+// nothing is the hash of no content: a message that the server could not give. It says nothing of what the message is.
+var nothing = func() (hash [16]byte) {
+	sum := sha256.Sum256(nil)
+	copy(hash[:], sum[:])
+	return hash
+}()
+
 // recognise finds an arrival that was recorded before: by its UID, or after a change of UIDVALIDITY by its content, and
 // then the old row gets the new number. again says that the same content is there already under another number.
+//
+// A UID that now bears other content was given anew: in a mailbox that was restored, or exchanged for another under the
+// same UIDVALIDITY. Then the old row makes room for the new message (RFC 9051 §2.3.1.1 forbids such servers; there are some).
 func (t *tx) recognise(a *Arrival, box Mailbox) (v Verdict, again bool, err error) {
 	type row struct {
-		v           Verdict
-		uidvalidity int64
-		uid         int64
+		v    Verdict
+		uid  bool // it is this UID's
+		hash []byte
 	}
 	scan := func(s scanner, r *row) error {
-		return s.Scan(&r.v.Arrival, &r.v.Acknowledged, &r.v.Reason, &r.uidvalidity, &r.uid)
+		return s.Scan(&r.v.Arrival, &r.v.Acknowledged, &r.v.Reason, &r.uid, &r.hash)
 	}
 	// The row of this UID, and one with this content.
-	found, err := rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals
+	found, err := rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, 1, hash FROM arrivals
 			WHERE mailbox = $1 AND uidvalidity = $2 AND uid = $3
-		UNION ALL SELECT id, acknowledged, reason, uidvalidity, uid FROM
-			(SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals WHERE mailbox = $1 AND hash = $4 LIMIT 1) b`,
+		UNION ALL SELECT id, acknowledged, reason, 0, hash FROM
+			(SELECT id, acknowledged, reason, hash FROM arrivals WHERE mailbox = $1 AND hash = $4 LIMIT 1) b`,
 		box.ID, int64(a.UIDValidity), int64(a.UID), a.Hash[:])
 	if err != nil || len(found) == 0 {
 		return Verdict{}, false, err
 	}
 	for _, r := range found {
-		if r.uidvalidity == int64(a.UIDValidity) && r.uid == int64(a.UID) {
+		switch {
+		case !r.uid:
+			again = a.Hash != nothing
+		case a.Hash == nothing || bytes.Equal(r.hash, a.Hash[:]):
 			r.v.Known = true
 			return r.v, true, nil
+		default:
+			if _, err := t.exec(`UPDATE arrivals SET uidvalidity = -id WHERE id = $1`, r.v.Arrival); err != nil {
+				return Verdict{}, false, err
+			}
 		}
 	}
-	if !a.Renumbered {
-		return Verdict{}, true, nil
+	if !again {
+		return Verdict{}, false, nil
 	}
-	found, err = rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, uidvalidity, uid FROM arrivals
-		WHERE mailbox = $1 AND hash = $2 AND uidvalidity <> $3 LIMIT 1`, box.ID, a.Hash[:], int64(a.UIDValidity))
+	// What made room for another message is found again wherever it is.
+	found, err = rows(t.ctx, t, scan, `SELECT id, acknowledged, reason, 0, hash FROM arrivals
+		WHERE mailbox = $1 AND hash = $2 AND (uidvalidity < 0 OR $3 = 1 AND uidvalidity <> $4) LIMIT 1`,
+		box.ID, a.Hash[:], truth(a.Renumbered), int64(a.UIDValidity))
 	if err != nil || len(found) == 0 {
 		return Verdict{}, true, err
 	}

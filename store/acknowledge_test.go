@@ -194,7 +194,7 @@ func TestRenumbering(t *testing.T) {
 		if !cmp.Equal(reasons(l.acknowledge(batch...)), []string{"=new-thread+", "=new-thread+", "=follow-up", "=stale", "=new-thread+"}) {
 			t.Error("the same batch again is not known")
 		}
-		if err := l.Begin(t.Context(), "support", mailbox.Position{UIDValidity: 8}, 5); err != nil {
+		if err := l.Begin(t.Context(), "support", mailbox.Position{UIDValidity: 8, UID: 5}, 5); err != nil {
 			t.Fatal(err)
 		}
 		if p, err := l.Resume(t.Context(), "support"); err != nil || p != (mailbox.Position{UIDValidity: 8, UID: 5}) {

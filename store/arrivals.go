@@ -12,7 +12,7 @@ import (
 type ArrivalRecord struct {
 	ID               int64
 	Mailbox          string
-	UIDValidity, UID uint32
+	UIDValidity, UID uint32 // UIDVALIDITY 0: the server has given its number to another message, or to none
 	Seen, Internal   time.Time
 	MessageID        string
 	From, FromName   string
@@ -36,7 +36,7 @@ type ArrivalFilter struct {
 	Limit   int // 0: no limit
 }
 
-const arrivalColumns = `a.id, b.name, a.uidvalidity, a.uid, a.seen, a.internal, a.message_id, a.sender, a.sender_name, a.subject, a.kind, a.reason,
+const arrivalColumns = `a.id, b.name, CASE WHEN a.uidvalidity < 0 THEN 0 ELSE a.uidvalidity END, a.uid, a.seen, a.internal, a.message_id, a.sender, a.sender_name, a.subject, a.kind, a.reason,
 	a.rule, a.evidence, a.language, coalesce(a.member, 0), a.thread, a.round, a.acknowledged, a.letter, a.ack_to, a.ack_id`
 
 func (r *ArrivalRecord) scan(s scanner, more ...any) error {

@@ -110,8 +110,10 @@ func (db *DB) Resume(ctx context.Context, name string) (p mailbox.Position, err 
 	return p, nil
 }
 
-// Begin records where watching begins: at the first start behind all that is there, after a change of UIDVALIDITY where
-// the watcher says. messages is how many there are. It implements mailbox.Cursor.
+// Begin records where watching begins: at the first start behind all that is there, after a change of UIDVALIDITY, or
+// where the server counts lower than before, where the watcher says. Resume goes on from there: arrivals under this
+// UIDVALIDITY with higher numbers are of a time before, and make room. messages is how many there are. It implements
+// mailbox.Cursor.
 func (db *DB) Begin(ctx context.Context, name string, p mailbox.Position, messages uint32) error {
 	return db.write(ctx, fmt.Sprintf("note where watching the mailbox %q begins", name), func(t *tx) error {
 		n, err := t.exec(`UPDATE mailboxes SET uidvalidity = $2, uid = $3, history = $4 WHERE name = $1`,
@@ -119,6 +121,11 @@ func (db *DB) Begin(ctx context.Context, name string, p mailbox.Position, messag
 		if err == nil && n == 0 {
 			return unregistered(name)
 		}
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(`UPDATE arrivals SET uidvalidity = -id WHERE uidvalidity = $2 AND uid > $3
+			AND mailbox = (SELECT id FROM mailboxes WHERE name = $1)`, name, int64(p.UIDValidity), int64(p.UID))
 		return err
 	})
 }

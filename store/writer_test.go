@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/returnpost/returnpost/e2e/servers"
+	"github.com/returnpost/returnpost/mailbox"
 	"github.com/returnpost/returnpost/outbox"
 )
 
@@ -379,7 +380,9 @@ func TestWritingLooksUpByKey(t *testing.T) {
 	batch[3].Refs = []string{batch[2].MessageID, batch[2].Ack.MessageID}
 	batch[3].Raw = []byte("raw")
 	batch[4].Renumbered, batch[4].UIDValidity, batch[4].Hash = true, 8, batch[0].Hash
+	batch[5].UID = batch[1].UID
 	l.acknowledge(batch...)
+	l.Begin(t.Context(), "support", mailbox.Position{UIDValidity: 9}, 0)
 	claimed, _ := l.settle(5)
 	l.settle(1, l.outcome(claimed[0], outbox.Sent), l.outcome(claimed[1], outbox.Failed))
 	l.Answer(t.Context(), "support", []string{batch[6].MessageID}, l.clock.now())

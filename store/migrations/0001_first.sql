@@ -36,7 +36,7 @@ CREATE TABLE threads (
 CREATE TABLE arrivals (
     id           {{id}},
     mailbox      BIGINT NOT NULL REFERENCES mailboxes (id),
-    uidvalidity  BIGINT NOT NULL,
+    uidvalidity  BIGINT NOT NULL,            -- negative: the number was given to another message since
     uid          BIGINT NOT NULL,
     hash         {{bytes}} NOT NULL,         -- of the content, the same when a server renumbers
     thread       BIGINT NOT NULL,
