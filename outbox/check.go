@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/textproto"
 	"os"
@@ -49,16 +48,35 @@ func Check(ctx context.Context, cfg Config, senders ...string) (Report, error) {
 	for _, sender := range senders {
 		from, err := path(sender)
 		if err != nil {
-			return report, fmt.Errorf("outbox: the sender's address %w", err)
+			return report, fmt.Errorf("the sender's address %w", err)
 		}
-		if err := c.ask("MAIL", "MAIL FROM:<"+from+">"); err != nil {
-			return report, fmt.Errorf("outbox: %s does not take mail from %s: %w; log in as the owner of that address, or let the provider confirm it", t.addr, sender, err)
+		err = c.ask("MAIL", "MAIL FROM:<"+from+">")
+		if err == nil {
+			err = c.ask("RSET", "RSET")
 		}
-		if err := c.ask("RSET", "RSET"); err != nil {
-			return report, fmt.Errorf("outbox: %w", err)
+		if err != nil {
+			return report, t.refusedSender(sender, err)
 		}
 	}
 	return report, nil
+}
+
+// refusedSender says in a sentence why a sender's address was not taken.
+func (t *smtpTransport) refusedSender(sender string, err error) error {
+	var temporary *Temporary
+	var permanent *Permanent
+	var lost *Lost
+	switch {
+	case errors.As(err, new(*Unavailable)):
+		return err // the server's address and the mend are in it
+	case errors.As(err, &permanent):
+		return fmt.Errorf("%s does not take mail from %s (it says %s): log in as the owner of that address, or let the provider confirm it", t.addr, sender, permanent.Reply)
+	case errors.As(err, &temporary):
+		return fmt.Errorf("%s does not take mail from %s now (it says %s): try again later, else ask the provider", t.addr, sender, temporary.Reply)
+	case errors.As(err, &lost):
+		return fmt.Errorf("%s was asked whether it takes mail from %s, and the connection was lost: %s", t.addr, sender, cause(lost.Err))
+	}
+	return err
 }
 
 // ask says one command that must be answered with 2yz.
@@ -121,10 +139,12 @@ func (t *smtpTransport) mend(step string, err error) string {
 		return "was not asked to the end: the program is stopping"
 	case errors.As(err, &dns) && dns.IsNotFound:
 		return "is not known to the DNS: check smtp.host"
+	case errors.As(err, &dns):
+		return "cannot be looked up, the DNS does not answer: check this machine's network"
 	case errors.As(err, &host):
-		return fmt.Sprintf("shows a certificate for another name (%v): give smtp.host as the provider writes it", host)
+		return fmt.Sprintf("shows a certificate for another name (%s): give smtp.host as the provider writes it", cause(host))
 	case errors.As(err, &cert):
-		return fmt.Sprintf("shows a certificate that cannot be trusted (%v): mend it there, or name the authority's file in smtp.ca_file", cert.Err)
+		return fmt.Sprintf("shows a certificate that cannot be trusted (%v): mend it there, or name the authority's file in smtp.ca_file", cause(cert.Err))
 	case errors.As(err, &record):
 		return "does not speak TLS from the first byte: try smtp.security starttls with port 587"
 	case errors.Is(err, errNoStartTLS):
@@ -141,14 +161,16 @@ func (t *smtpTransport) mend(step string, err error) string {
 		return fmt.Sprintf("asks us to come later at %s: %s", step, later.Reply)
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "takes no connection, nothing listens there: check smtp.host and smtp.port"
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return "cannot be reached, there is no way to it: check this machine's network"
 	case isTimeout(err) && step == stepConnect:
 		return "does not answer: check smtp.host and smtp.port, and that no firewall blocks the port"
 	case isTimeout(err):
 		return fmt.Sprintf("is silent at %s: if smtp.port is 465 set smtp.security to tls, else ask the provider", step)
-	case errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed):
+	case closedByServer(err) || errors.Is(err, net.ErrClosed):
 		return fmt.Sprintf("closes the connection at %s without a word: check smtp.port and smtp.security", step)
 	}
-	return fmt.Sprintf("cannot be used at %s: %v", step, err)
+	return fmt.Sprintf("cannot be used at %s: %s", step, cause(err))
 }
 
 func isTimeout(err error) bool {

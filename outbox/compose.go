@@ -60,10 +60,10 @@ func Compose(m Mail) ([]byte, error) {
 	}
 	id := messageID(m.MessageID)
 	if !strings.Contains(id, "@") {
-		return nil, fmt.Errorf("outbox: compose: %q is no Message-ID; it must look like <left@right>", m.MessageID)
+		return nil, fmt.Errorf("%q is no Message-ID; it must look like <left@right>", m.MessageID)
 	}
 	if m.Date.IsZero() {
-		return nil, fmt.Errorf("outbox: compose %s: the letter has no Date", id)
+		return nil, fmt.Errorf("the letter %s has no Date", id)
 	}
 	msg.SetGenHeader(mail.HeaderMessageID, id)
 	msg.SetDateWithValue(m.Date)
@@ -78,7 +78,7 @@ func Compose(m Mail) ([]byte, error) {
 		msg.SetGenHeader(mail.HeaderContentLang, strings.Map(languageRune, m.Language))
 	}
 	if err := furtherFields(msg, m.Headers); err != nil {
-		return nil, fmt.Errorf("outbox: compose %s: %w", id, err)
+		return nil, fmt.Errorf("the letter %s: %w", id, err)
 	}
 	switch {
 	case m.HTML == "":
@@ -92,7 +92,7 @@ func Compose(m Mail) ([]byte, error) {
 	var out bytes.Buffer
 	out.Grow(1024 + len(m.Text)*3/2 + len(m.HTML)*3/2)
 	if _, err := msg.WriteTo(&out); err != nil {
-		return nil, fmt.Errorf("outbox: compose %s: %w", id, err)
+		return nil, fmt.Errorf("the letter %s: %w", id, err)
 	}
 	return out.Bytes(), nil
 }
@@ -100,18 +100,18 @@ func Compose(m Mail) ([]byte, error) {
 func addressFields(msg *mail.Msg, m Mail) error {
 	from, err := parseAddress(m.From)
 	if err != nil {
-		return fmt.Errorf("outbox: compose: the sender %w", err)
+		return fmt.Errorf("the sender %w", err)
 	}
 	to, err := parseAddress(m.To)
 	if err != nil {
-		return fmt.Errorf("outbox: compose: the recipient %w", err)
+		return fmt.Errorf("the recipient %w", err)
 	}
 	msg.FromMailAddress(from)
 	msg.ToMailAddress(to)
 	if m.ReplyTo != "" {
 		reply, err := parseAddress(m.ReplyTo)
 		if err != nil {
-			return fmt.Errorf("outbox: compose: the address for replies %w", err)
+			return fmt.Errorf("the address for replies %w", err)
 		}
 		msg.ReplyToMailAddress(reply)
 	}
@@ -128,10 +128,10 @@ func parseAddress(s string) (*netmail.Address, error) {
 	if err != nil {
 		open := strings.LastIndexByte(line, '<')
 		if open < 0 || !strings.HasSuffix(line, ">") {
-			return nil, fmt.Errorf("%q is not one address: %w", s, err)
+			return nil, fmt.Errorf("%q is not one address like name@example.com", oneLine(s))
 		}
 		if a, err = netmail.ParseAddress(line[open:]); err != nil {
-			return nil, fmt.Errorf("%q is not one address: %w", s, err)
+			return nil, fmt.Errorf("%q is not one address like name@example.com", oneLine(s))
 		}
 		a.Name = strings.Trim(line[:open], ` "`)
 	}

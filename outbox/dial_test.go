@@ -262,7 +262,7 @@ func TestCheck(t *testing.T) {
 	if report.Login != "PLAIN" || !strings.HasPrefix(report.Encryption, "TLS 1.") || !report.Pipelining || report.MaxSize != 1000 || report.Greeting == "" {
 		t.Errorf("%+v", report)
 	}
-	if _, err = Check(t.Context(), cfg, "support@harbourbooks.example", "boss@harbourbooks.example"); err == nil || !strings.Contains(err.Error(), "553 5.7.1 not yours; log in as") {
+	if _, err = Check(t.Context(), cfg, "support@harbourbooks.example", "boss@harbourbooks.example"); err == nil || !strings.Contains(err.Error(), "553 5.7.1 not yours): log in as") {
 		t.Errorf("got %v", err)
 	}
 	cfg.Password = "wrong"

@@ -92,13 +92,13 @@ func privateKey(text string) (crypto.Signer, error) {
 	if block.Type == "RSA PRIVATE KEY" {
 		key, err := x509.ParsePKCS1PrivateKey(block.Bytes)
 		if err != nil {
-			return nil, fmt.Errorf("is broken: %w", err)
+			return nil, errors.New("is broken: take the file that openssl wrote, unchanged")
 		}
 		return checkRSA(key)
 	}
 	parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("is a %q, not an unencrypted private key: %w", block.Type, err)
+		return nil, fmt.Errorf("is a %q, not an unencrypted private key", block.Type)
 	}
 	switch key := parsed.(type) {
 	case *rsa.PrivateKey:
@@ -106,7 +106,7 @@ func privateKey(text string) (crypto.Signer, error) {
 	case ed25519.PrivateKey:
 		return key, nil
 	}
-	return nil, fmt.Errorf("is of the kind %T; DKIM knows RSA and Ed25519 only", parsed)
+	return nil, errors.New("is of another kind; DKIM knows RSA and Ed25519 only")
 }
 
 func checkRSA(key *rsa.PrivateKey) (crypto.Signer, error) {

@@ -129,7 +129,7 @@ func (e *engine) loop(ctx, settling context.Context) error {
 			return nil
 		case settling.Err() != nil:
 			return fmt.Errorf("outbox: the program stopped before %d outcomes could be recorded; those letters will be in doubt: %w",
-				len(e.finished)+e.inFlight(), errors.Join(e.unsaved, settling.Err()))
+				len(e.finished)+e.inFlight(), e.unrecorded())
 		case e.failures > 0 && now.Before(e.retry):
 			next = e.retry
 		case len(e.finished) > 0 || room > 0 || e.failures > 0:
@@ -156,6 +156,14 @@ func (e *engine) loop(ctx, settling context.Context) error {
 		case <-settling.Done():
 		}
 	}
+}
+
+// unrecorded is why the last outcomes were not recorded in time.
+func (e *engine) unrecorded() error {
+	if e.unsaved == nil || errors.Is(e.unsaved, context.Canceled) {
+		return errors.New("the database took too long")
+	}
+	return e.unsaved
 }
 
 // gather takes what else has finished, so that one commit records it all. Where a commit takes longer than a letter it

@@ -2,9 +2,13 @@ package outbox
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strings"
+	"syscall"
 	"unicode"
 )
 
@@ -58,15 +62,44 @@ type (
 func (e *Temporary) Error() string { return "refused for now at " + e.Stage + ": " + e.Reply.String() }
 func (e *Permanent) Error() string { return "refused at " + e.Stage + ": " + e.Reply.String() }
 func (e *Lost) Error() string {
-	return fmt.Sprintf("the connection ended at %s, before the letter was complete: %v", e.Stage, e.Err)
+	return fmt.Sprintf("the connection ended at %s, before the letter was complete: %s", e.Stage, cause(e.Err))
 }
 func (e *Lost) Unwrap() error { return e.Err }
 func (e *Doubtful) Error() string {
-	return fmt.Sprintf("the letter was sent but its answer never came: %v", e.Err)
+	return fmt.Sprintf("the whole letter was given to the server and no answer came, so it may have arrived: %s", cause(e.Err))
 }
 func (e *Doubtful) Unwrap() error    { return e.Err }
 func (e *Unavailable) Error() string { return e.Words }
 func (e *Unavailable) Unwrap() error { return e.Err }
+
+// cause is why a connection failed in words for people: addresses, system calls and names of packages say nothing to them.
+func cause(err error) string {
+	var dns *net.DNSError
+	var op *net.OpError
+	switch {
+	case errors.As(err, &dns):
+		return "the DNS does not answer"
+	case isTimeout(err):
+		return "no answer came in time"
+	case closedByServer(err):
+		return "the server closed the connection"
+	case errors.Is(err, net.ErrClosed) || errors.Is(err, context.Canceled):
+		return "it was ended at our side"
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "nothing listens there"
+	case errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH):
+		return "this machine finds no way there"
+	case errors.As(err, &op):
+		err = op.Err
+	}
+	return cutWords(withoutPackages.Replace(err.Error()))
+}
+
+var withoutPackages = strings.NewReplacer("x509: ", "", "tls: ", "")
+
+func closedByServer(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
 
 // Caps of what is read and kept of a reply. RFC 5321 §4.5.3.1.5 allows lines of 512 bytes; the reader's buffer of 4 KiB
 // bounds them here.

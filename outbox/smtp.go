@@ -87,7 +87,7 @@ func NewTransport(cfg Config, timeouts Timeouts) (Transport, error) {
 func newTransport(cfg Config, timeouts Timeouts) (*smtpTransport, error) {
 	t := &smtpTransport{timeouts: timeouts.withDefaults()}
 	var mistakes []error
-	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Errorf("outbox: "+format, args...)) }
+	mistake := func(format string, args ...any) { mistakes = append(mistakes, fmt.Errorf(format, args...)) }
 	if cfg.Security == "" {
 		cfg.Security = "starttls"
 	}
