@@ -157,6 +157,27 @@ func TestEngineSendsAgainWhatIsInDoubt(t *testing.T) {
 	})
 }
 
+func TestEngineHoldsDoubtWhereItIsTold(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		m := newMemory(t, 4, 2)
+		s := &server{send: func(_ context.Context, _ *fakeConn, d Delivery) (Reply, error) {
+			if d.Recipient == 2 {
+				return Reply{}, &Temporary{Stage: "RCPT", Reply: Reply{450, "4.2.0", "greylisted"}}
+			}
+			return Reply{}, &Doubtful{Err: context.DeadlineExceeded}
+		}}
+		start(t, m, s, Options{HoldDoubt: true})
+		pass(100 * time.Hour)
+		all := m.outcomes(1)
+		if len(all) != 1 || all[0].State != Doubt || !all[0].Due.IsZero() || !strings.HasSuffix(all[0].Words, "no answer came in time; it is held, not sent again") {
+			t.Errorf("outcomes %+v", all)
+		}
+		if others := m.outcomes(2); len(others) < 5 {
+			t.Errorf("what was refused for now had %d attempts", len(others))
+		}
+	})
+}
+
 func TestEngineLeavesDoubtInTheEnd(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		m := newMemory(t, 4, 1)

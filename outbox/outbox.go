@@ -31,6 +31,7 @@ type Options struct {
 	MaxAge       time.Duration   // 72 h: a letter older than this has no further attempt
 	IdleTimeout  time.Duration   // 60 s: a connection without work is closed after it
 	DrainTimeout time.Duration   // 25 s: what is on the wire when Run's context ends has this long to finish
+	HoldDoubt    bool            // a letter in doubt gets no further attempt: it is left for a person to decide
 	Log          *slog.Logger    // debugging; addresses are shortened
 	Now          func() time.Time
 	// OnOutcome is called after each outcome has been recorded, by one goroutine; it must not block for long.

@@ -134,6 +134,9 @@ func (o *Outbox) judge(r result, reply Reply, now time.Time) Outcome {
 	case errors.As(r.err, &permanent):
 		return say(Failed, permanent.Reply, permanent.Words)
 	}
+	if o.opts.HoldDoubt {
+		return say(Doubt, Reply{}, r.err.Error()+"; it is held, not sent again")
+	}
 	return o.postpone(say(Doubt, Reply{}, r.err.Error()), d) // also what a Transport has no type for: unknown is doubt
 }
 
