@@ -66,7 +66,7 @@ func (e *Lost) Error() string {
 }
 func (e *Lost) Unwrap() error { return e.Err }
 func (e *Doubtful) Error() string {
-	return fmt.Sprintf("the whole letter was given to the server and no answer came, so it may have arrived: %s", cause(e.Err))
+	return fmt.Sprintf("the whole letter was given to the server but never confirmed, so it may have arrived: %s", cause(e.Err))
 }
 func (e *Doubtful) Unwrap() error    { return e.Err }
 func (e *Unavailable) Error() string { return e.Words }
