@@ -53,7 +53,7 @@ type Verdict struct {
 	Acknowledged bool // an acknowledgement is queued or was
 	Reason       string
 	Evidence     string
-	Muted        bool // with this arrival the robot fuse has muted its sender
+	Muted        bool // with this arrival the robot fuse has muted its sender, for thirty days
 }
 
 // The reasons that the ledger gives by itself; those of fuses come with them.
@@ -125,8 +125,10 @@ func (in *intake) acknowledge(a *Arrival, box Mailbox) (v Verdict, err error) {
 		th = &thread{round: 1}
 	}
 	v = Verdict{Reason: clean(a.Reason, maxText), Evidence: clean(a.Evidence, maxLine)}
-	if v.Muted, err = in.strikeAnswer(a, box, tr, seen); err != nil {
-		return v, err
+	if !again { // delivered twice, an answer is one answer
+		if v.Muted, err = in.strikeAnswer(a, box, tr, seen); err != nil {
+			return v, err
+		}
 	}
 	wants := a.Acknowledge
 	if wants {

@@ -152,22 +152,35 @@ func (t *tx) forgetOldFuses() error {
 	return err
 }
 
-// Who answers our acknowledgement so fast is no person, or a person does so once.
+// Who answers our acknowledgement so fast is no person, or a person does so once. A mute ends by itself: the robot may have
+// been repaired, or have been a person in a hurry. A strike while it lasts makes it begin anew.
 const (
 	robotAnswers = 2 * time.Minute
 	strikesCount = 24 * time.Hour
+	muteLasts    = 30 * 24 * time.Hour
 )
+
+// muteBounds are when a mute that lasts began: not long ago, and not in a future that the clock has left.
+func muteBounds(now int64) (from, to int64) {
+	return now - muteLasts.Milliseconds() + 1, now + strikesCount.Milliseconds()
+}
 
 const robotWords = "answered acknowledgements within two minutes, twice in a day"
 
 // strike notes that a sender answered an acknowledgement faster than people do. The second time within a day mutes them.
 func (t *tx) strike(key string) (muted bool, err error) {
-	changed, err := t.exec(`UPDATE robots SET muted = $2, why = $3 WHERE key = $1 AND muted IS NULL AND struck BETWEEN $4 AND $2`,
+	from, to := muteBounds(t.now)
+	changed, err := t.exec(`UPDATE robots SET muted = $2, struck = $2 WHERE key = $1 AND muted BETWEEN $3 AND $4`, key, t.now, from, to)
+	if err != nil || changed > 0 {
+		return false, err
+	}
+	changed, err = t.exec(`UPDATE robots SET muted = $2, struck = $2, why = $3 WHERE key = $1 AND struck BETWEEN $4 AND $2`,
 		key, t.now, robotWords, t.now-strikesCount.Milliseconds())
 	if err != nil || changed > 0 {
 		return changed > 0, err
 	}
-	_, err = t.exec(`INSERT INTO robots (key, struck, why) VALUES ($1, $2, '') ON CONFLICT (key) DO UPDATE SET struck = excluded.struck`, key, t.now)
+	_, err = t.exec(`INSERT INTO robots (key, struck, why) VALUES ($1, $2, '')
+		ON CONFLICT (key) DO UPDATE SET struck = excluded.struck, muted = NULL, why = ''`, key, t.now)
 	return false, err
 }
 
@@ -177,9 +190,10 @@ func (t *tx) muted(batch []Arrival) (map[string]string, error) {
 	for i := range batch {
 		senders[i] = []any{addressKey(batch[i].From)}
 	}
+	from, to := muteBounds(t.now)
 	type word struct{ key, why string }
 	found, err := rows(t.ctx, t, func(s scanner, w *word) error { return s.Scan(&w.key, &w.why) },
-		`SELECT r.key, r.why FROM {{set $1 key:text}} x CROSS JOIN robots r WHERE r.key = x.key AND r.muted IS NOT NULL`, set(senders))
+		`SELECT r.key, r.why FROM {{set $1 key:text}} x CROSS JOIN robots r WHERE r.key = x.key AND r.muted BETWEEN $2 AND $3`, set(senders), from, to)
 	muted := make(map[string]string, len(found))
 	for _, w := range found {
 		muted[w.key] = w.why
@@ -190,7 +204,8 @@ func (t *tx) muted(batch []Arrival) (map[string]string, error) {
 // Unmute believes again that a person writes from the address.
 func (db *DB) Unmute(ctx context.Context, address string) error {
 	return db.write(ctx, "unmute "+address, func(t *tx) error {
-		n, err := t.exec(`DELETE FROM robots WHERE key = $1 AND muted IS NOT NULL`, addressKey(address))
+		from, to := muteBounds(t.now)
+		n, err := t.exec(`DELETE FROM robots WHERE key = $1 AND muted BETWEEN $2 AND $3`, addressKey(address), from, to)
 		if err == nil && n == 0 {
 			return refuse("%s is not muted", address)
 		}

@@ -91,7 +91,8 @@ func (db *DB) recallSenders(ctx context.Context, histories []History, senders st
 			h.Suppressed = w.said
 		}
 	}
-	muted, err := rows(ctx, db, scanWord, `SELECT x.i, r.why`+from+`robots r WHERE r.key = x.address AND r.muted IS NOT NULL`, senders)
+	begun, until := muteBounds(db.now().UnixMilli())
+	muted, err := rows(ctx, db, scanWord, `SELECT x.i, r.why`+from+`robots r WHERE r.key = x.address AND r.muted BETWEEN $2 AND $3`, senders, begun, until)
 	if err != nil {
 		return err
 	}

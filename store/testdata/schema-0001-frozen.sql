@@ -159,7 +159,7 @@ CREATE TABLE fuses (
 CREATE TABLE robots (
     key    TEXT NOT NULL PRIMARY KEY,
     struck BIGINT NOT NULL,
-    muted  BIGINT,
+    muted  BIGINT,                           -- since when; it ends by itself
     why    TEXT NOT NULL
 ) {{without_rowid}};
 
