@@ -57,8 +57,8 @@ type DB struct {
 	queue // of all deliveries
 
 	locking sync.Mutex
-	serving bool      // PostgreSQL's advisory lock was taken
-	lock    *sql.Conn // holds it
+	serving bool // PostgreSQL's advisory lock was taken
+	lock    daemonLock
 }
 
 // readerCount is how many reads go on at a time; each has a page cache of its own.
@@ -104,7 +104,7 @@ func (db *DB) Close() error {
 
 // Health says in a sentence why the database cannot be written to; nil: it can. It makes one small durable write.
 func (db *DB) Health(ctx context.Context) error {
-	if err := db.keepLock(ctx); err != nil {
+	if err := db.KeepLock(ctx); err != nil {
 		return err
 	}
 	return db.write(ctx, "write to it", func(t *tx) error {
