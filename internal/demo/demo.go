@@ -171,6 +171,9 @@ func (s *Shop) Play(ctx context.Context, told func(*Entry)) error {
 func (s *Shop) Write(name, from, subject, text string, zone int) (*Entry, error) {
 	id := fmt.Sprintf("visitor-%d@demo.example", s.now().UnixNano())
 	l := letter{from: name + " <" + from + ">", subject: subject, text: text, zone: zone, id: id}
+	if name == "" {
+		name = from
+	}
 	return s.arrive(name, l.bytes(s.now()))
 }
 
