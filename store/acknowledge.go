@@ -309,6 +309,10 @@ func (t *tx) record(a *Arrival, box Mailbox, th *thread, v *Verdict, tr trail, s
 		if err := t.openPromise(&a.Promise, box.ID, th, v); err != nil {
 			return err
 		}
+	} else if v.Acknowledged && a.Waits {
+		if err := t.tellPromise(&a.Promise, th); err != nil {
+			return err
+		}
 	}
 	if len(a.Raw) > 0 {
 		if _, err := t.exec(`INSERT INTO quarantine (arrival, raw) VALUES ($1, $2)`, v.Arrival, a.Raw); err != nil {

@@ -209,25 +209,27 @@ func TestRenumbering(t *testing.T) {
 func TestOneAcknowledgementAndOnePromiseARound(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *ledger) {
 		l.box("support")
-		// Silenced by a wish: the person waits, and was told nothing.
+		// Silenced by a wish: the person waits, and was told nothing before their next letter.
 		quiet := l.letter(1, "a@x.example", "A")
 		quiet.Acknowledge, quiet.Ack, quiet.Reason = false, nil, "member-wish"
 		more := l.letter(2, "a@x.example", "A")
 		more.Refs = []string{quiet.MessageID}
 		still := l.letter(3, "a@x.example", "A")
 		still.Acknowledge, still.Ack, still.Reason = false, nil, "member-wish"
-		if got := reasons(l.acknowledge(quiet, more, still)); !cmp.Equal(got, []string{"member-wish", "follow-up", "member-wish"}) {
+		last := l.letter(4, "a@x.example", "A")
+		last.Refs, last.Rule = []string{more.MessageID}, "a rule"
+		if got := reasons(l.acknowledge(quiet, more, still, last)); !cmp.Equal(got, []string{"member-wish", "new-thread+", "member-wish", "follow-up"}) {
 			t.Error(got)
 		}
 		promises := all(t, l.Promises(t.Context(), PromiseFilter{}))
-		if len(promises) != 1 || promises[0].Told || promises[0].Arrival != 1 {
+		if len(promises) != 1 || !promises[0].Told || promises[0].Arrival != 1 {
 			t.Errorf("%+v", promises)
 		}
-		if n := l.count("SELECT count(*) FROM deliveries"); n != 0 {
+		if n := l.count("SELECT count(*) FROM deliveries"); n != 1 {
 			t.Errorf("%d deliveries", n)
 		}
 		// The follow-up says in the ledger what it follows, not the rule it was first decided by.
-		got, _ := l.ArrivalByID(t.Context(), 2)
+		got, _ := l.ArrivalByID(t.Context(), 4)
 		if got.Rule != "" || !strings.Contains(got.Evidence, "thread") {
 			t.Errorf("%+v", got)
 		}

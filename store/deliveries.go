@@ -59,8 +59,9 @@ func (t *tx) follow(keys [][]any) error {
 		WHERE d.sending = x.sending AND d.recipient = x.recipient AND d.state IN `+letterlessEnds+`)`, ended); err != nil {
 		return err
 	}
-	_, err := t.exec(`UPDATE promises SET told = 0 WHERE arrival IN (SELECT d.recipient
-		FROM {{set $1 sending:bigint recipient:bigint}} x CROSS JOIN deliveries d JOIN mailboxes b ON b.sending = d.sending
+	_, err := t.exec(`UPDATE promises SET told = 0 WHERE (thread, round) IN (SELECT a.thread, a.round
+		FROM {{set $1 sending:bigint recipient:bigint}} x CROSS JOIN deliveries d
+			JOIN mailboxes b ON b.sending = d.sending JOIN arrivals a ON a.id = d.recipient
 		WHERE d.sending = x.sending AND d.recipient = x.recipient AND d.state IN `+unwrittenEnds+`)`, ended)
 	return err
 }
@@ -165,7 +166,7 @@ func (db *DB) RetryDelivery(ctx context.Context, id string) error {
 		if _, err := t.exec(`UPDATE letters SET created = $3 WHERE sending = $1 AND recipient = $2`, sending, recipient, t.now); err != nil {
 			return err
 		}
-		_, err := t.exec(`UPDATE promises SET told = 1 WHERE arrival = $2 AND EXISTS (SELECT 1 FROM mailboxes b WHERE b.sending = $1)`, sending, recipient)
+		_, err := t.exec(`UPDATE promises SET told = 1 WHERE `+itsPromise+` AND EXISTS (SELECT 1 FROM mailboxes b WHERE b.sending = $2)`, recipient, sending)
 		return err
 	})
 }
@@ -280,7 +281,7 @@ func (db *DB) RefreshAck(ctx context.Context, sending, recipient int64, ack Ack,
 			recipient, clean(ack.To, maxLine), clean(ack.Letter, maxText)); err != nil {
 			return err
 		}
-		_, err = t.exec(`UPDATE promises SET promised = $2, follow_up = $3, rule = $4, alert = $5, basis = $6 WHERE arrival = $1 AND state = 0`,
+		_, err = t.exec(`UPDATE promises SET promised = $2, follow_up = $3, rule = $4, alert = $5, basis = $6 WHERE `+itsPromise+` AND state = 0`,
 			recipient, stamp(p.By), stamp(p.FollowUp), clean(p.Rule, maxText), clean(p.Alert, maxText), clean(p.Basis, maxText))
 		return err
 	})

@@ -89,10 +89,10 @@ func TestFuses(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Error(diff)
 		}
-		// Silenced by a fuse, a person still waits, untold; and their next letter in the thread opens nothing more.
+		// Silenced by a fuse, a person still waits, untold until their next letter in the thread, which opens nothing more.
 		silenced := l.letter(3, "a@x", "Question 3")
 		silenced.UID, silenced.Hash, silenced.MessageID, silenced.Refs = 99, content("99"), "<99>", []string{silenced.MessageID}
-		if got := reasons(l.acknowledge(silenced))[0]; got != "follow-up" {
+		if got := reasons(l.acknowledge(silenced))[0]; got != "new-thread+" {
 			t.Error(got)
 		}
 		promises := all(t, l.Promises(t.Context(), PromiseFilter{}))
@@ -100,7 +100,7 @@ func TestFuses(t *testing.T) {
 		for _, p := range promises {
 			told += map[bool]string{true: "+", false: "-"}[p.Told]
 		}
-		if told != "++--+--" {
+		if told != "+++-+--" {
 			t.Error(told)
 		}
 		if r, _ := l.ArrivalByID(t.Context(), promises[2].Arrival); !strings.Contains(r.Evidence, "2 in 1h0m0s") {

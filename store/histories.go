@@ -23,7 +23,7 @@ type History struct {
 	MemberID           int64
 	Suppressed         string // why the address gets no acknowledgements: dead or complained-ack
 	Muted              string // why the robot fuse has muted the sender
-	ThreadAcknowledged bool   // the thread's round has had its acknowledgement or its promise
+	ThreadAcknowledged bool   // the thread's round has had its acknowledgement
 	Answered           bool   // a person has answered this very message already
 }
 

@@ -33,6 +33,19 @@ func (t *tx) openPromise(p *Promise, box int64, th *thread, v *Verdict) error {
 	return err
 }
 
+// tellPromise lets the round's promise be what the acknowledgement of a later letter says: at first the writer was told
+// nothing.
+func (t *tx) tellPromise(p *Promise, th *thread) error {
+	_, err := t.exec(`UPDATE promises SET told = 1, promised = $3, follow_up = $4, rule = $5, alert = $6, basis = $7
+		WHERE thread = $1 AND round = $2 AND state = 0`,
+		th.id, th.round, stamp(p.By), stamp(p.FollowUp), clean(p.Rule, maxText), clean(p.Alert, maxText), clean(p.Basis, maxText))
+	return err
+}
+
+// itsPromise is the condition that a promise is of the round that an arrival belongs to: the acknowledgement that tells of
+// it may be of a later letter than the one that opened it.
+const itsPromise = `(thread, round) IN (SELECT a.thread, a.round FROM arrivals a WHERE a.id = $1)`
+
 // PromiseRecord is a promise in the ledger.
 type PromiseRecord struct {
 	ID       string // the arrival that opened it

@@ -25,8 +25,8 @@ type thread struct {
 	promised     int64 // the last round that had its promise
 }
 
-// spoken says whether the thread's round has had its acknowledgement or its promise.
-func (t *thread) spoken() bool { return t.acknowledged == t.round || t.promised == t.round }
+// spoken says whether the thread's round has had its acknowledgement. A promise that nobody was told does not count.
+func (t *thread) spoken() bool { return t.acknowledged == t.round }
 
 // trail is what ties a message to a thread.
 type trail struct {

@@ -218,7 +218,7 @@ func consistent(t *testing.T, l *ledger) {
 		"arrivals without a thread":                `SELECT count(*) FROM arrivals a LEFT JOIN threads t ON t.id = a.thread WHERE t.id IS NULL`,
 		"threads without an arrival":               `SELECT count(*) FROM threads t LEFT JOIN arrivals a ON t.id = a.thread WHERE a.id IS NULL`,
 		"promises without their arrival":           `SELECT count(*) FROM promises p LEFT JOIN arrivals a ON a.id = p.arrival AND a.thread = p.thread WHERE a.id IS NULL`,
-		"people who wait without a promise":        `SELECT count(*) FROM arrivals a LEFT JOIN promises p ON a.id = p.arrival WHERE a.acknowledged = 1 AND p.arrival IS NULL`,
+		"people who wait without a promise":        `SELECT count(*) FROM arrivals a LEFT JOIN promises p ON a.thread = p.thread AND a.round = p.round WHERE a.acknowledged = 1 AND p.arrival IS NULL`,
 	} {
 		if n := l.count(query); n != 0 {
 			t.Errorf("%d %s", n, what)
