@@ -23,17 +23,22 @@ const (
 
 // queue queues an acknowledgement with its finished bytes.
 func (t *tx) queue(sending, recipient int64, ack *Ack) error {
-	due := stamp(ack.Due)
-	if due == nil {
-		due = t.now
-	}
+	due := t.dueOf(ack)
 	if _, err := t.exec(`INSERT INTO deliveries (sending, recipient, state, attempts, doubted, at, due) VALUES ($1, $2, 0, 0, 0, $3, $4)`,
 		sending, recipient, t.now, due); err != nil {
 		return err
 	}
-	_, err := t.exec(`INSERT INTO letters (sending, recipient, created, stale, envelope_from, address, occasion, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
-		sending, recipient, t.now, stamp(ack.StaleAt), clean(ack.From, maxLine), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes))
+	_, err := t.exec(`INSERT INTO letters (sending, recipient, since, stale, envelope_from, address, occasion, bytes) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)`,
+		sending, recipient, max(t.now, due), stamp(ack.StaleAt), clean(ack.From, maxLine), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes))
 	return err
+}
+
+// dueOf is when an acknowledgement may go out, as stored.
+func (t *tx) dueOf(ack *Ack) int64 {
+	if ack.Due.IsZero() {
+		return t.now
+	}
+	return ack.Due.UnixMilli()
 }
 
 // end gives a delivery that is not on the wire a state in which it stays.
@@ -163,7 +168,7 @@ func (db *DB) RetryDelivery(ctx context.Context, id string) error {
 			return err
 		}
 		// It does not end at once for its age.
-		if _, err := t.exec(`UPDATE letters SET created = $3 WHERE sending = $1 AND recipient = $2`, sending, recipient, t.now); err != nil {
+		if _, err := t.exec(`UPDATE letters SET since = $3 WHERE sending = $1 AND recipient = $2`, sending, recipient, t.now); err != nil {
 			return err
 		}
 		_, err := t.exec(`UPDATE promises SET told = 1 WHERE `+itsPromise+` AND EXISTS (SELECT 1 FROM mailboxes b WHERE b.sending = $2)`, recipient, sending)
@@ -216,29 +221,36 @@ func (t *tx) stateOf(sending, recipient int64) (state outbox.State, found bool, 
 type StaleAck struct {
 	Sending, Recipient int64
 	Occasion           []byte
-	Created            time.Time
+	Created            time.Time // when it could first go out
 }
 
-// AcksToRefresh gives acknowledgements that wait past their StaleAt, to be composed anew with another promise, and gives up
-// those that have waited for three days.
+// AcksToRefresh gives acknowledgements that could go out but are past their StaleAt, to be composed anew with another
+// promise: those that are held back or pause before another attempt wait on. It gives up those that were attempted and
+// could not go out for three days. What was never attempted is not given up: it was this program that did not run, or
+// its clock that jumped.
 func (db *DB) AcksToRefresh(ctx context.Context, now time.Time, limit int) ([]StaleAck, error) {
-	found, err := rows(ctx, db, func(s scanner, a *StaleAck) error {
-		var created moment
-		err := s.Scan(&a.Sending, &a.Recipient, &a.Occasion, &created)
-		a.Created = created.Time
+	type waiting struct {
+		StaleAck
+		attempts int
+	}
+	found, err := rows(ctx, db, func(s scanner, a *waiting) error {
+		var since moment
+		err := s.Scan(&a.Sending, &a.Recipient, &a.attempts, &a.Occasion, &since)
+		a.Created = since.Time
 		return err
-	}, `SELECT d.sending, d.recipient, l.occasion, l.created FROM deliveries d JOIN letters l ON l.sending = d.sending AND l.recipient = d.recipient
-		WHERE d.due IS NOT NULL AND l.stale <= $1 ORDER BY d.due, d.sending, d.recipient LIMIT $2`, stamp(now), limit)
+	}, `SELECT d.sending, d.recipient, d.attempts, l.occasion, l.since
+		FROM deliveries d JOIN letters l ON l.sending = d.sending AND l.recipient = d.recipient
+		WHERE (d.due <= $1 OR d.due >= $3) AND l.stale <= $1 ORDER BY d.due, d.sending, d.recipient LIMIT $2`, stamp(now), limit, int64(shelf))
 	if err != nil {
 		return nil, fmt.Errorf("store: find acknowledgements to refresh in the database %s: %w", db.name, sentence(err))
 	}
-	fresh := found[:0]
+	var fresh []StaleAck
 	var old [][2]int64
 	for _, a := range found {
-		if now.Sub(a.Created) > giveUpAfter {
+		if a.attempts > 0 && now.Sub(a.Created) > giveUpAfter {
 			old = append(old, [2]int64{a.Sending, a.Recipient})
 		} else {
-			fresh = append(fresh, a)
+			fresh = append(fresh, a.StaleAck)
 		}
 	}
 	if len(old) == 0 {
@@ -265,16 +277,16 @@ func (t *tx) giveUp(sending, recipient int64) error {
 // RefreshAck replaces an acknowledgement that waits, and its promise. One that waits no more is left as it is.
 func (db *DB) RefreshAck(ctx context.Context, sending, recipient int64, ack Ack, p Promise) error {
 	return db.write(ctx, "refresh an acknowledgement", func(t *tx) error {
-		due := stamp(ack.Due)
-		if due == nil {
-			due = t.now
-		}
+		due := t.dueOf(&ack)
 		n, err := t.exec(`UPDATE deliveries SET due = $3, at = $4 WHERE sending = $1 AND recipient = $2 AND state IN `+waitingStates, sending, recipient, due, t.now)
 		if err != nil || n == 0 {
 			return err
 		}
-		if _, err := t.exec(`UPDATE letters SET stale = $3, envelope_from = $4, address = $5, occasion = $6, bytes = $7 WHERE sending = $1 AND recipient = $2`,
-			sending, recipient, stamp(ack.StaleAt), clean(ack.From, maxLine), addressKey(ack.To), ack.Occasion, notNil(ack.Bytes)); err != nil {
+		// As long as it was not attempted, its age begins when it can be.
+		if _, err := t.exec(`UPDATE letters SET stale = $3, envelope_from = $4, address = $5, occasion = $6, bytes = $7,
+				since = CASE WHEN (SELECT d.attempts FROM deliveries d WHERE d.sending = $1 AND d.recipient = $2) = 0 THEN $8 ELSE since END
+			WHERE sending = $1 AND recipient = $2`, sending, recipient, stamp(ack.StaleAt), clean(ack.From, maxLine), addressKey(ack.To),
+			ack.Occasion, notNil(ack.Bytes), max(t.now, due)); err != nil {
 			return err
 		}
 		if _, err := t.exec(`UPDATE arrivals SET ack_to = $2, letter = CASE WHEN $3 = '' THEN letter ELSE $3 END WHERE id = $1`,

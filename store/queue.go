@@ -39,8 +39,9 @@ func ofSendings(column, parameter string) string {
 // durable commit: what it claims is on the wire from then on, and in doubt if the process dies. It implements outbox.Queue.
 //
 // An outcome counts only while the delivery is on the wire by this process: a late or repeated one changes nothing.
-// At the claim an address that has died meanwhile is skipped, an acknowledgement older than three days is given up, and
-// one whose own promise has passed is shelved until RefreshAck.
+// At the claim an address that has died meanwhile is skipped, and an acknowledgement whose own promise has passed is
+// shelved until RefreshAck. None is given up for its age, or a clock that jumps ahead would end all that is queued: that
+// follows an attempt, by the outbox's outcome or by AcksToRefresh.
 func (q *queue) Settle(ctx context.Context, finished []outbox.Outcome, room int) (claimed []outbox.Delivery, next time.Time, err error) {
 	q.settling.Lock()
 	defer q.settling.Unlock()

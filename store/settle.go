@@ -14,10 +14,10 @@ const shelf = 7258118400000
 
 // A claim is a delivery that is due, with what speaks against sending it.
 type claim struct {
-	d       outbox.Delivery
-	created moment
-	stale   moment
-	dead    string
+	d     outbox.Delivery
+	since moment // when it could first go out
+	stale moment
+	dead  string
 }
 
 // inOrder sorts outcomes by key, one for each, so that rows are written in the order of their tree.
@@ -90,10 +90,10 @@ func (t *tx) finish(finished []outbox.Outcome) error {
 // due reads deliveries that are due, with what is needed to send them and to decide against it.
 func (t *tx) due(room int, sendings string) ([]claim, error) {
 	return rows(t.ctx, t, func(s scanner, c *claim) error {
-		err := s.Scan(&c.d.Sending, &c.d.Recipient, &c.d.Attempts, &c.d.Doubted, &c.d.From, &c.d.To, &c.d.MessageID, &c.d.Bytes, &c.created, &c.stale, &c.dead)
-		c.d.Created = c.created.Time
+		err := s.Scan(&c.d.Sending, &c.d.Recipient, &c.d.Attempts, &c.d.Doubted, &c.d.From, &c.d.To, &c.d.MessageID, &c.d.Bytes, &c.since, &c.stale, &c.dead)
+		c.d.Created = c.since.Time
 		return err
-	}, `SELECT d.sending, d.recipient, d.attempts, d.doubted, l.envelope_from, a.ack_to, a.ack_id, l.bytes, l.created, l.stale, coalesce(p.reason, '')
+	}, `SELECT d.sending, d.recipient, d.attempts, d.doubted, l.envelope_from, a.ack_to, a.ack_id, l.bytes, l.since, l.stale, coalesce(p.reason, '')
 		FROM deliveries d JOIN letters l ON l.sending = d.sending AND l.recipient = d.recipient JOIN arrivals a ON a.id = d.recipient
 			LEFT JOIN suppressions p ON p.address = l.address AND p.scope = $3
 		WHERE d.due <= $1 AND `+ofSendings("d.sending", "$4")+` ORDER BY d.due LIMIT $2 {{skip_locked d}}`, t.now, room, ScopeDead, sendings)
@@ -106,8 +106,6 @@ func (t *tx) take(due []claim) (claimed []outbox.Delivery, err error) {
 		switch key := []any{c.d.Sending, c.d.Recipient}; {
 		case c.dead != "":
 			err = t.end(c.d.Sending, c.d.Recipient, outbox.Skipped, "the address is dead: "+c.dead)
-		case t.now-c.created.UnixMilli() > giveUpAfter.Milliseconds():
-			err = t.end(c.d.Sending, c.d.Recipient, outbox.Failed, gaveUp)
 		case !c.stale.IsZero() && c.stale.UnixMilli() <= t.now:
 			shelved = append(shelved, key)
 		default:
@@ -153,8 +151,9 @@ func (t *tx) nextDue(sendings string) (time.Time, error) {
 }
 
 // Recover is called once at the start of a daemon that holds the lock: what a dead one had on the wire is in doubt.
-// Acknowledgements in doubt are sent again at once, with the same Message-ID. It returns how many deliveries were found.
-func (db *DB) Recover(ctx context.Context) (n int, err error) {
+// With resend acknowledgements in doubt are sent again at once, with the same Message-ID; without it they are left to a
+// person. It returns how many deliveries were found.
+func (db *DB) Recover(ctx context.Context, resend bool) (n int, err error) {
 	err = db.write(ctx, "look for deliveries in doubt", func(t *tx) error {
 		n = 0
 		if _, err := t.exec(`INSERT INTO outcomes (sending, recipient, code, status, words)
@@ -163,9 +162,9 @@ func (db *DB) Recover(ctx context.Context) (n int, err error) {
 			"the program ended while this was on its way: the server may have it", db.daemon); err != nil {
 			return err
 		}
-		found, err := t.exec(`UPDATE deliveries SET state = 5, doubted = 1, claimed = NULL, at = $1, due = CASE WHEN EXISTS
+		found, err := t.exec(`UPDATE deliveries SET state = 5, doubted = 1, claimed = NULL, at = $1, due = CASE WHEN $3 = 1 AND EXISTS
 				(SELECT 1 FROM letters l WHERE l.sending = deliveries.sending AND l.recipient = deliveries.recipient) THEN CAST($1 AS BIGINT) END
-			WHERE state = 1 AND claimed <> $2`, t.now, db.daemon)
+			WHERE state = 1 AND claimed <> $2`, t.now, db.daemon, truth(resend))
 		if n = int(found); err != nil {
 			return err
 		}

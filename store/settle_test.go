@@ -261,31 +261,6 @@ func TestStaleAcknowledgementsAreRefreshed(t *testing.T) {
 	})
 }
 
-func TestOldAcknowledgementsAreGivenUp(t *testing.T) {
-	onBoth(t, func(t *testing.T, l *ledger) {
-		l.box("support")
-		stale := l.one(1)
-		timeless := l.one(2, func(a *Arrival) { a.Ack.StaleAt = time.Time{} })
-		l.clock.turn(giveUpAfter + time.Minute)
-		if found, err := l.AcksToRefresh(t.Context(), l.clock.now(), 10); err != nil || len(found) != 0 {
-			t.Error(found, err)
-		}
-		l.wantStatus(stale, "failed 0 gave up after three days")
-		if claimed, next := l.settle(5); len(claimed) != 0 || !next.IsZero() {
-			t.Error(claimed, next)
-		}
-		l.wantStatus(timeless, "failed 0 gave up after three days")
-		// An operator may want it all the same.
-		d := all(t, l.Deliveries(t.Context(), DeliveryFilter{}))
-		if err := l.RetryDelivery(t.Context(), d[0].ID); err != nil {
-			t.Fatal(err)
-		}
-		if claimed, _ := l.settle(5); len(claimed) != 1 || claimed[0].Recipient != timeless {
-			t.Error(claimed)
-		}
-	})
-}
-
 func TestRetryAndCancel(t *testing.T) {
 	onBoth(t, func(t *testing.T, l *ledger) {
 		box := l.box("support")
@@ -341,11 +316,11 @@ func TestDoubtAfterADeadDaemon(t *testing.T) {
 		l.box("support")
 		id, other := l.one(1), l.one(2)
 		claimed, _ := l.settle(1)
-		if n, err := l.Recover(t.Context()); err != nil || n != 0 {
+		if n, err := l.Recover(t.Context(), true); err != nil || n != 0 {
 			t.Error("its own claims are not in doubt:", n, err)
 		}
 		next := &ledger{DB: l.another(), t: t, clock: l.clock}
-		if n, err := next.Recover(t.Context()); err != nil || n != 1 {
+		if n, err := next.Recover(t.Context(), true); err != nil || n != 1 {
 			t.Error(n, err)
 		}
 		next.wantStatus(id, "doubt 1 the program ended while this was on its way: the server may have it")
@@ -407,7 +382,7 @@ func TestNothingWaitsForAClockThatWasAhead(t *testing.T) {
 		ahead = l.one(3, func(a *Arrival) { a.Ack.Due = l.clock.now().Add(time.Minute) })
 		l.clock.turn(-30 * 24 * time.Hour)
 		next2 := &ledger{DB: l.another(), t: t, clock: l.clock}
-		if _, err := next2.Recover(t.Context()); err != nil {
+		if _, err := next2.Recover(t.Context(), true); err != nil {
 			t.Fatal(err)
 		}
 		// With it comes the one that the daemon before had on the wire.

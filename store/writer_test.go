@@ -279,7 +279,7 @@ func killed(t *testing.T, url string) {
 		}
 		consistent(t, l)
 		onTheWire := l.count("SELECT count(*) FROM deliveries WHERE state = 1")
-		n, err := l.Recover(t.Context())
+		n, err := l.Recover(t.Context(), true)
 		if err != nil || n != onTheWire || n > 7 {
 			t.Errorf("%d in doubt of %d on the wire: %v", n, onTheWire, err)
 		}
@@ -388,7 +388,7 @@ func TestWritingLooksUpByKey(t *testing.T) {
 	l.Answer(t.Context(), "support", []string{batch[6].MessageID}, l.clock.now())
 	l.RetryDelivery(t.Context(), fmt.Sprintf("%d-%d", claimed[1].Sending, claimed[1].Recipient))
 	l.RefreshAck(t.Context(), claimed[1].Sending, claimed[1].Recipient, *batch[1].Ack, Promise{})
-	l.Recover(t.Context())
+	l.Recover(t.Context(), true)
 	l.importCSV("email\na@x.example\n", Import{})
 	allowed := map[string]bool{
 		"json_each": true, "2-ROW": true, "CONSTANT": true,

@@ -134,7 +134,7 @@ CREATE TABLE outcomes (
 CREATE TABLE letters (
     sending       BIGINT NOT NULL,
     recipient     BIGINT NOT NULL,
-    created       BIGINT NOT NULL,
+    since         BIGINT NOT NULL,           -- its age counts from here: when it could first go out
     stale         BIGINT,                    -- not sent unchanged after this
     envelope_from TEXT NOT NULL,
     address       TEXT NOT NULL,             -- the recipient in lower case

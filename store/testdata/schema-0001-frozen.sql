@@ -138,7 +138,7 @@ CREATE TABLE outcomes (
 CREATE TABLE letters (
     sending       BIGINT NOT NULL,
     recipient     BIGINT NOT NULL,
-    created       BIGINT NOT NULL,
+    since         BIGINT NOT NULL,           -- its age counts from here: when it could first go out
     stale         BIGINT,                    -- not sent unchanged after this
     envelope_from TEXT NOT NULL,
     address       TEXT NOT NULL,             -- the recipient in lower case
@@ -213,6 +213,6 @@ INSERT INTO message_ids (mailbox, id, thread, arrival, ours) VALUES (1, 14401590
 INSERT INTO promises (arrival, mailbox, thread, round, promised, follow_up, told, state, ended, rule, alert, basis)
     VALUES (1, 1, 1, 1, 1795424400000, NULL, 1, 0, NULL, 'gold', 'owner@shop.example', 'respond_within 8h');
 INSERT INTO deliveries (sending, recipient, state, attempts, doubted, at, due, claimed) VALUES (1, 1, 0, 0, 0, 1795395600000, 1795395600000, NULL);
-INSERT INTO letters (sending, recipient, created, stale, envelope_from, address, occasion, bytes)
+INSERT INTO letters (sending, recipient, since, stale, envelope_from, address, occasion, bytes)
     VALUES (1, 1, 1795395600000, 1795424400000, 'support@shop.example', 'li@example.com', NULL, CAST('letter' AS {{bytes}}));
 INSERT INTO suppressions (address, scope, reason, at) VALUES ('dead@example.com', 'dead', '550 5.1.1', 1795395600000);
