@@ -59,6 +59,8 @@ type DB struct {
 	locking sync.Mutex
 	serving bool // PostgreSQL's advisory lock was taken
 	lock    daemonLock
+
+	health health
 }
 
 // readerCount is how many reads go on at a time; each has a page cache of its own.
@@ -99,19 +101,8 @@ func Open(ctx context.Context, address string, opts Options) (*DB, error) {
 // Close ends the writer after what it has begun, and closes all connections.
 func (db *DB) Close() error {
 	db.w.close()
+	db.health.forget()
 	return errors.Join(db.readers.Close(), db.writing.Close())
-}
-
-// Health says in a sentence why the database cannot be written to; nil: it can. It makes one small durable write.
-func (db *DB) Health(ctx context.Context) error {
-	if err := db.KeepLock(ctx); err != nil {
-		return err
-	}
-	return db.write(ctx, "write to it", func(t *tx) error {
-		now := binary.BigEndian.AppendUint64(nil, uint64(t.now))
-		_, err := t.exec(`INSERT INTO settings (name, value) VALUES ('health', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value`, now)
-		return err
-	})
 }
 
 // Secret is the key that signs links and marks Message-IDs. It is made on first use and kept.

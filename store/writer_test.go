@@ -165,7 +165,8 @@ func TestLockedByAnotherProgram(t *testing.T) {
 // raw runs a statement on the writer's own connection, outside a transaction.
 func (l *ledger) raw(text string) {
 	l.t.Helper()
-	if err := l.Health(l.t.Context()); err != nil { // it is connected, and idle until the next write
+	nothing := func(*tx) error { return nil }
+	if err := l.write(l.t.Context(), "connect", nothing); err != nil { // it is connected, and idle until the next write
 		l.t.Fatal(err)
 	}
 	if _, err := l.w.conn.ExecContext(l.t.Context(), text); err != nil {
