@@ -24,7 +24,8 @@ type Arrival struct {
 	ThreadSubject string // message.NormalSubject; "" never matches
 
 	Kind, Reason, Rule, Evidence, Language string
-	MemberID                               int64 // 0: nobody on the list
+	RuleOf                                 func(reason string) string // the rule behind a reason that the ledger gives itself; nil: none
+	MemberID                               int64                      // 0: nobody on the list
 
 	Acknowledge bool    // the decision so far
 	Waits       bool    // a person waits: a promise is opened, told only if acknowledged
@@ -282,8 +283,11 @@ func (t *tx) record(a *Arrival, box Mailbox, th *thread, v *Verdict, tr trail, s
 		}
 	}
 	rule := a.Rule
-	if v.Reason != a.Reason { // the rule was the decision's, not the ledger's
+	if v.Reason != clean(a.Reason, maxText) { // the rule was the decision's, not the ledger's
 		rule = ""
+		if a.RuleOf != nil {
+			rule = a.RuleOf(v.Reason)
+		}
 	}
 	var likeness, member any
 	if tr.likeness != 0 {
