@@ -168,7 +168,7 @@ func TestRedact(t *testing.T) {
 		`"quoted"@x.example`:                    `"quoted"…@x.example`,
 		"":                                      "",
 	} {
-		if got := redact(text); got != want {
+		if got := Redact(text); got != want {
 			t.Errorf("%q: got %q, want %q", text, got, want)
 		}
 	}

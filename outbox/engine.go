@@ -367,5 +367,5 @@ func (e *engine) tell(r result) {
 		return
 	}
 	e.opts.Log.Debug("outbox: "+r.outcome.State.String(), "sending", r.delivery.Sending, "recipient", r.delivery.Recipient,
-		"to", redact(r.delivery.To), "code", r.outcome.Code, "status", r.outcome.Status, "words", redact(r.outcome.Words), "due", r.outcome.Due)
+		"to", Redact(r.delivery.To), "code", r.outcome.Code, "status", r.outcome.Status, "words", Redact(r.outcome.Words), "due", r.outcome.Due)
 }

@@ -171,8 +171,8 @@ func readable(d time.Duration) string {
 	return d.String()
 }
 
-// redact shortens the addresses in a text for logs: l…@example.com.
-func redact(text string) string {
+// Redact shortens the addresses in a text for logs: l…@example.com.
+func Redact(text string) string {
 	words := strings.Fields(text)
 	for i, word := range words {
 		if at := strings.LastIndexByte(word, '@'); at > 0 {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 	"github.com/returnpost/returnpost/config"
 	"github.com/returnpost/returnpost/mailbox"
 	"github.com/returnpost/returnpost/outbox"
+	"github.com/returnpost/returnpost/templates"
 )
 
 // checkTimeout bounds each look at a server.
@@ -95,6 +98,7 @@ func (c *checker) letters(cfg *config.Config) {
 			n += len(l.Set().Names())
 		}
 		c.found("letters", "", nil, fmt.Sprintf("%d letters compile", n))
+		c.languages(cfg, libraries)
 		return
 	}
 	for _, mistake := range joined(err) {
@@ -102,6 +106,28 @@ func (c *checker) letters(cfg *config.Config) {
 	}
 	if c.err == nil {
 		c.err = usageError{silentError{err}}
+	}
+}
+
+// languages finds letters that a configured language lacks: their readers would
+// get another language.
+func (c *checker) languages(cfg *config.Config, libraries map[string]*templates.Library) {
+	for i := range cfg.Mailboxes {
+		mb := &cfg.Mailboxes[i]
+		names := []string{"acknowledgement"}
+		for _, r := range mb.Responder.Rules {
+			if r.Letter != "" {
+				names = append(names, r.Letter)
+			}
+		}
+		set := libraries[mb.Letters].Set()
+		for _, name := range names {
+			for _, language := range cfg.Business.Languages {
+				if found := set.Language(name, language); !strings.HasPrefix(strings.ToLower(language), strings.ToLower(found)) {
+					c.found("letters", mb.Name, fmt.Errorf("the letter %q is not there in %s, its readers would get %s: write %s.%s.md, or take %s out of business.languages", name, language, found, name, language, language), "")
+				}
+			}
+		}
 	}
 }
 
@@ -124,11 +150,20 @@ func (c *checker) database(ctx context.Context, cfg *config.Config) {
 	case err != nil:
 		c.found("database", "", err, "")
 	case db == nil:
-		c.found("database", "", nil, cfg.Database+" will be made by the first `returnpost serve`")
+		c.found("database", "", writable(filepath.Dir(cfg.Database)), cfg.Database+" will be made by the first `returnpost serve`")
 	default:
 		err := db.Health(ctx)
 		c.found("database", "", errors.Join(err, db.Close()), cfg.Database+" can be read and written")
 	}
+}
+
+// writable says why no file can be made in a folder.
+func writable(folder string) error {
+	f, err := os.CreateTemp(folder, ".returnpost-check-*")
+	if err != nil {
+		return fmt.Errorf("no file can be made in %s: %w; let the user that runs returnpost write there, or set database: to another place", folder, err)
+	}
+	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 func (c *checker) servers(ctx context.Context, cfg *config.Config) {

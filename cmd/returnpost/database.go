@@ -13,19 +13,6 @@ import (
 	"github.com/returnpost/returnpost/store"
 )
 
-// database opens the configured database.
-func (a *app) database(ctx context.Context) (*config.Config, *store.DB, error) {
-	cfg, err := a.config()
-	if err != nil {
-		return nil, nil, err
-	}
-	db, err := store.Open(ctx, cfg.Database, store.Options{Now: a.now})
-	if err != nil {
-		return nil, nil, err
-	}
-	return cfg, db, nil
-}
-
 // existingDatabase opens the configured database if there is one, and makes none.
 func (a *app) existingDatabase(ctx context.Context, cfg *config.Config) (*store.DB, error) {
 	if !strings.Contains(cfg.Database, "://") {
@@ -36,10 +23,49 @@ func (a *app) existingDatabase(ctx context.Context, cfg *config.Config) (*store.
 	return store.Open(ctx, cfg.Database, store.Options{Now: a.now})
 }
 
-// withDatabase runs a command on the configured database.
-func (a *app) withDatabase(f func(ctx context.Context, cfg *config.Config, db *store.DB, args []string) error) func(*cobra.Command, []string) error {
+// action is a command's work on the database.
+type action func(ctx context.Context, cfg *config.Config, db *store.DB, args []string) error
+
+// withDatabase runs a command on the configured database, which must be there.
+func (a *app) withDatabase(f action) func(*cobra.Command, []string) error {
+	return a.onDatabase(f, func(absence error) error { return absence })
+}
+
+// listing runs a command that only reports; where there is no database yet,
+// there is nothing to report.
+func (a *app) listing(f action) func(*cobra.Command, []string) error {
+	return a.onDatabase(f, func(absence error) error {
+		a.say("%v", absence)
+		return nil
+	})
+}
+
+func (a *app) onDatabase(f action, absent func(error) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		cfg, db, err := a.database(cmd.Context())
+		cfg, err := a.config()
+		if err != nil {
+			return err
+		}
+		db, err := a.existingDatabase(cmd.Context(), cfg)
+		if err != nil {
+			return err
+		}
+		if db == nil {
+			return absent(fmt.Errorf("there is no database yet at %s; `returnpost serve` or `returnpost members import` makes it", cfg.Database))
+		}
+		return errors.Join(f(cmd.Context(), cfg, db, args), db.Close())
+	}
+}
+
+// withNewDatabase runs a command on the configured database and makes it if
+// there is none.
+func (a *app) withNewDatabase(f action) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		cfg, err := a.config()
+		if err != nil {
+			return err
+		}
+		db, err := store.Open(cmd.Context(), cfg.Database, store.Options{Now: a.now})
 		if err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ func (a *app) arrivalsCommand() *cobra.Command {
 	var filter store.ArrivalFilter
 	list := &cobra.Command{
 		Use: "list", Short: "What came in and what was decided, the newest first", Args: cobra.NoArgs,
-		RunE: a.withDatabase(func(ctx context.Context, cfg *config.Config, db *store.DB, _ []string) error {
+		RunE: a.listing(func(ctx context.Context, cfg *config.Config, db *store.DB, _ []string) error {
 			for r, err := range db.Arrivals(ctx, filter) {
 				if err != nil {
 					return err
@@ -135,7 +135,7 @@ func (a *app) promisesCommand() *cobra.Command {
 	var filter store.PromiseFilter
 	list := &cobra.Command{
 		Use: "list", Short: "Who waits for an answer, and until when", Args: cobra.NoArgs,
-		RunE: a.withDatabase(func(ctx context.Context, cfg *config.Config, db *store.DB, _ []string) error {
+		RunE: a.listing(func(ctx context.Context, cfg *config.Config, db *store.DB, _ []string) error {
 			for p, err := range db.Promises(ctx, filter) {
 				if err != nil {
 					return err
@@ -190,7 +190,7 @@ func (a *app) deliveriesCommand() *cobra.Command {
 	var state, box string
 	list := &cobra.Command{
 		Use: "list", Short: "The outbox and what became of each letter", Args: cobra.NoArgs,
-		RunE: a.withDatabase(func(ctx context.Context, cfg *config.Config, db *store.DB, _ []string) error {
+		RunE: a.listing(func(ctx context.Context, cfg *config.Config, db *store.DB, _ []string) error {
 			filter := store.DeliveryFilter{Mailbox: box}
 			if state != "" {
 				s, err := outbox.ParseState(state)
@@ -212,21 +212,25 @@ func (a *app) deliveriesCommand() *cobra.Command {
 	}
 	list.Flags().StringVar(&state, "state", "", "only those in this `STATE`: queued, sent, deferred, failed, doubt, …")
 	list.Flags().StringVar(&box, "mailbox", "", "only those of this mailbox")
-	change := func(use, short string, f func(*store.DB, context.Context, string) error) *cobra.Command {
+	change := func(use, short, done string, f func(*store.DB, context.Context, string) error) *cobra.Command {
 		return &cobra.Command{
 			Use: use, Short: short, Args: cobra.MinimumNArgs(1),
 			RunE: a.withDatabase(func(ctx context.Context, _ *config.Config, db *store.DB, ids []string) error {
 				var errs []error
 				for _, id := range ids {
-					errs = append(errs, f(db, ctx, id))
+					if err := f(db, ctx, id); err != nil {
+						errs = append(errs, err)
+						continue
+					}
+					a.say("%s %s", id, done)
 				}
 				return errors.Join(errs...)
 			}),
 		}
 	}
 	return group("deliveries", "The outbox", list,
-		change("retry ID…", "Queue letters again that failed, or try those that wait now", (*store.DB).RetryDelivery),
-		change("cancel ID…", "Stop letters that wait", (*store.DB).CancelDelivery))
+		change("retry ID…", "Queue letters again that failed, or try those that wait now", "is queued again", (*store.DB).RetryDelivery),
+		change("cancel ID…", "Stop letters that wait", "is canceled", (*store.DB).CancelDelivery))
 }
 
 type deliveryReport struct {

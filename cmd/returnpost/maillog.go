@@ -2,7 +2,6 @@ package main
 
 import (
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/returnpost/returnpost/outbox"
@@ -19,7 +18,7 @@ type mailLog struct {
 
 // Decided logs what was decided on one arrival.
 func (l *mailLog) Decided(e responder.Event) {
-	attrs := []any{"mailbox", e.Mailbox, "arrival", e.Arrival, "from", redacted(e.From.Addr), "kind", e.Kind, "reason", e.Reason}
+	attrs := []any{"mailbox", e.Mailbox, "arrival", e.Arrival, "from", outbox.Redact(e.From.Addr), "kind", e.Kind, "reason", e.Reason}
 	switch {
 	case e.Acknowledged:
 		attrs = append(attrs, "language", e.Language, "ms", e.At.Sub(e.Noticed).Milliseconds())
@@ -37,7 +36,7 @@ func (l *mailLog) Decided(e responder.Event) {
 		l.log.Info("silent", append(attrs, "rule", e.Rule, "evidence", e.Evidence)...)
 	}
 	if e.Muted {
-		l.log.Warn("muted", "mailbox", e.Mailbox, "from", redacted(e.From.Addr), "why", "it answers acknowledgements as fast as a robot; `returnpost arrivals unmute ADDRESS` lets it be answered again")
+		l.log.Warn("muted", "mailbox", e.Mailbox, "from", outbox.Redact(e.From.Addr), "why", "it answers acknowledgements as fast as a robot; `returnpost arrivals unmute ADDRESS` lets it be answered again")
 	}
 	if l.onEvent != nil {
 		l.onEvent(e)
@@ -46,9 +45,9 @@ func (l *mailLog) Decided(e responder.Event) {
 
 // Outcome logs what became of one delivery.
 func (l *mailLog) Outcome(d outbox.Delivery, o outbox.Outcome) {
-	attrs := []any{"to", redacted(d.To), "message_id", d.MessageID, "state", o.State.String()}
+	attrs := []any{"to", outbox.Redact(d.To), "message_id", d.MessageID, "state", o.State.String()}
 	if o.Words != "" {
-		attrs = append(attrs, "code", o.Code, "status", o.Status, "words", o.Words)
+		attrs = append(attrs, "code", o.Code, "status", o.Status, "words", outbox.Redact(o.Words))
 	}
 	switch o.State {
 	case outbox.Sent:
@@ -65,14 +64,4 @@ func (l *mailLog) Outcome(d outbox.Delivery, o outbox.Outcome) {
 	if l.onOutcome != nil {
 		l.onOutcome(d, o)
 	}
-}
-
-// redacted is an address by its first letter and its domain.
-func redacted(address string) string {
-	at := strings.LastIndexByte(address, '@')
-	if at <= 0 {
-		return ""
-	}
-	first := []rune(address)[0]
-	return string(first) + "…" + address[at:]
 }

@@ -79,8 +79,9 @@ func (e silentError) Unwrap() error { return e.error }
 
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "returnpost",
-		Short: "Answers a support inbox at once, and says when a person will reply",
+		Use:     "returnpost",
+		Version: version,
+		Short:   "Answers a support inbox at once, and says when a person will reply",
 		Long: "Returnpost watches a support inbox and answers each letter from a person at once,\n" +
 			"in the writer's language, saying honestly when a person will reply.",
 		SilenceUsage:  true,
@@ -92,6 +93,8 @@ func (a *app) root() *cobra.Command {
 	}
 	root.PersistentFlags().StringVar(&a.configFile, "config", "", "the configuration `FILE` (default: $RETURNPOST_CONFIG, ./config.yaml, /etc/returnpost/config.yaml)")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "report as JSON, one object a line")
+	root.SetVersionTemplate("returnpost {{.Version}}\n")
+	root.SuggestionsMinimumDistance = 2
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		a.serveCommand(), a.demoCommand(), a.checkCommand(), a.explainCommand(), a.arrivalsCommand(),
@@ -108,7 +111,7 @@ func slips(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return usageError{fmt.Errorf("%w\nusage: %s", err, c.UseLine())}
+				return usageError{fmt.Errorf("%s\nusage: %s", slip(c, args), c.UseLine())}
 			}
 			return nil
 		}
@@ -116,6 +119,20 @@ func slips(cmd *cobra.Command) {
 	for _, sub := range cmd.Commands() {
 		slips(sub)
 	}
+}
+
+// slip is the sentence for arguments that do not fit a command.
+func slip(c *cobra.Command, args []string) string {
+	switch {
+	case c.HasSubCommands():
+		if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+			return fmt.Sprintf("there is no command %q; did you mean %s?", args[0], near[0])
+		}
+		return fmt.Sprintf("there is no command %q", args[0])
+	case len(args) == 0:
+		return "something is missing behind " + c.CommandPath()
+	}
+	return fmt.Sprintf("%s does not take %q", c.CommandPath(), args)
 }
 
 // group is a command that only holds others.

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,13 +25,13 @@ import (
 func (a *app) membersCommand() *cobra.Command {
 	imp := &cobra.Command{
 		Use: "import FILE.csv", Short: "Bring a file into the list; bad rows go to FILE.rejected.csv, the rest goes in", Args: cobra.ExactArgs(1),
-		RunE: a.withDatabase(func(ctx context.Context, _ *config.Config, db *store.DB, args []string) error {
-			return a.importFile(ctx, db, args[0])
+		RunE: a.withNewDatabase(func(ctx context.Context, cfg *config.Config, db *store.DB, args []string) error {
+			return a.importFile(ctx, cfg, db, args[0])
 		}),
 	}
 	export := &cobra.Command{
 		Use: "export", Short: "Write the list as CSV, as an import reads it", Args: cobra.NoArgs,
-		RunE: a.withDatabase(func(ctx context.Context, _ *config.Config, db *store.DB, _ []string) error {
+		RunE: a.listing(func(ctx context.Context, _ *config.Config, db *store.DB, _ []string) error {
 			return a.exportMembers(ctx, db)
 		}),
 	}
@@ -42,8 +43,8 @@ func (a *app) membersCommand() *cobra.Command {
 	}
 	set := &cobra.Command{
 		Use: "set ADDRESS COLUMN=VALUE…", Short: "Change a member by hand: language=zh acknowledgements=brief …", Args: cobra.MinimumNArgs(2),
-		RunE: a.withDatabase(func(ctx context.Context, _ *config.Config, db *store.DB, args []string) error {
-			return a.setMember(ctx, db, args[0], args[1:])
+		RunE: a.withDatabase(func(ctx context.Context, cfg *config.Config, db *store.DB, args []string) error {
+			return a.setMember(ctx, cfg, db, args[0], args[1:])
 		}),
 	}
 	return group("members", "The member list", imp, export, show, set)
@@ -51,20 +52,56 @@ func (a *app) membersCommand() *cobra.Command {
 
 // importOptions are how an import tells of itself.
 type importOptions struct {
+	header   func(names []string) // the file's columns
 	rejected func(members.Row)
 	progress func(store.Imported)
 }
 
 // importMembers brings a CSV into the list.
 func importMembers(ctx context.Context, db *store.DB, r io.Reader, opts importOptions) (store.Imported, error) {
-	_, rows, err := members.ReadCSV(r)
+	header, rows, err := members.ReadCSV(r)
 	if err != nil {
 		return store.Imported{}, err
+	}
+	if len(header) > 2 && slices.Equal(header[:2], rejectColumns) {
+		header, rows = header[2:], withoutReasons(rows)
+	}
+	if opts.header != nil {
+		opts.header(header)
 	}
 	return db.ImportMembers(ctx, rows, store.Import{Rejected: opts.rejected, Progress: opts.progress})
 }
 
-func (a *app) importFile(ctx context.Context, db *store.DB, name string) error {
+// rejectColumns stand before the file's own in FILE.rejected.csv, so that it can
+// be mended and imported as it is.
+var rejectColumns = []string{"line", "reason"}
+
+func withoutReasons(rows iter.Seq[members.Row]) iter.Seq[members.Row] {
+	return func(yield func(members.Row) bool) {
+		for row := range rows {
+			for _, c := range rejectColumns {
+				delete(row.Columns, c)
+			}
+			if len(row.Raw) >= len(rejectColumns) {
+				row.Raw = row.Raw[len(rejectColumns):]
+			}
+			if !yield(row) {
+				return
+			}
+		}
+	}
+}
+
+// slipOf says which column a name was probably meant to be that would otherwise
+// become a field of its own.
+func slipOf(name string, declared members.Fields) string {
+	if _, ok := declared[name]; ok || name == "" || slices.Contains(members.Columns, name) {
+		return ""
+	}
+	return members.Nearest(name, members.Columns)
+}
+
+func (a *app) importFile(ctx context.Context, cfg *config.Config, db *store.DB, name string) error {
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -85,6 +122,14 @@ func (a *app) importFile(ctx context.Context, db *store.DB, name string) error {
 	}
 	rejects := rejectFile{app: a, name: strings.TrimSuffix(name, ".csv") + ".rejected.csv"}
 	opts.rejected = rejects.add
+	opts.header = func(names []string) {
+		rejects.header = names
+		for _, n := range names {
+			if meant := slipOf(n, cfg.Fields); meant != "" {
+				a.say("the column %q becomes a further field of that name; if %q is meant, rename it and import again", n, meant)
+			}
+		}
+	}
 	sum, err := importMembers(ctx, db, r, opts)
 	if err := errors.Join(err, rejects.close()); err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -107,11 +152,12 @@ func (a *app) importFile(ctx context.Context, db *store.DB, name string) error {
 
 // rejectFile gathers bad rows beside their reasons. It is made when the first one comes.
 type rejectFile struct {
-	app  *app
-	name string
-	f    *os.File
-	w    *csv.Writer
-	err  error
+	app    *app
+	name   string
+	header []string
+	f      *os.File
+	w      *csv.Writer
+	err    error
 }
 
 func (r *rejectFile) add(row members.Row) {
@@ -125,7 +171,7 @@ func (r *rejectFile) add(row members.Row) {
 			return
 		}
 		r.w = csv.NewWriter(r.f)
-		r.err = r.w.Write([]string{"line", "reason", "row"})
+		r.err = r.w.Write(append(slices.Clone(rejectColumns), r.header...))
 	}
 	cells := []string{fmt.Sprint(row.Line), row.Err.Error()}
 	for _, c := range row.Raw {
@@ -268,8 +314,11 @@ func (r *memberReport) text() string {
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Fields)) {
 		value := r.Fields[name]
-		if t, ok := value.(time.Time); ok {
-			value = t.Format(time.DateOnly)
+		switch v := value.(type) {
+		case time.Time:
+			value = v.Format(time.DateOnly)
+		case float64:
+			value = strconv.FormatFloat(v, 'f', -1, 64)
 		}
 		row(name, fmt.Sprint(value))
 	}
@@ -277,14 +326,18 @@ func (r *memberReport) text() string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-func (a *app) setMember(ctx context.Context, db *store.DB, address string, settings []string) error {
+func (a *app) setMember(ctx context.Context, cfg *config.Config, db *store.DB, address string, settings []string) error {
 	columns := map[string]string{}
 	for _, s := range settings {
 		name, value, ok := strings.Cut(s, "=")
 		if !ok {
 			return usageError{fmt.Errorf("%q: write COLUMN=VALUE, for example language=zh", s)}
 		}
-		columns[strings.TrimSpace(name)] = value
+		name = strings.TrimSpace(name)
+		if meant := slipOf(name, cfg.Fields); meant != "" {
+			return usageError{fmt.Errorf("there is no column %q; did you mean %s? (a field of your own by that name is declared under fields:)", name, meant)}
+		}
+		columns[name] = value
 	}
 	known, err := db.Member(ctx, address)
 	if err != nil {

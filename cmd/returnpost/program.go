@@ -111,6 +111,7 @@ func (p *Program) open(ctx context.Context) (err error) {
 		}
 		p.outboxes = append(p.outboxes, outbox.New(p.db.Queue(r.sendings...), transport, outbox.Options{
 			Connections: r.smtp.Connections, Rate: r.smtp.Rate, Log: p.log, Now: p.now, OnOutcome: p.mail.Outcome,
+			HoldDoubt: !p.resends(),
 		}))
 	}
 	if p.cfg.Web.Listen != "" {
@@ -150,12 +151,12 @@ func (p *Program) wake() {
 // the program cannot go on: a mailbox or a server that fails is waited for.
 func (p *Program) Run(ctx context.Context) error {
 	// What a daemon that died left on the wire is in doubt before anything new is sent.
-	doubts, err := p.db.Recover(ctx)
+	doubts, err := p.db.Recover(ctx, p.resends())
 	if err != nil {
 		return err
 	}
 	if doubts > 0 {
-		p.log.Warn("letters were on the wire when the last run ended; they are sent again until answered", "count", doubts)
+		p.log.Warn("letters were on the wire when the last run ended and are in doubt", "count", doubts, "sent_again", p.resends())
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	for _, o := range p.outboxes {
@@ -173,12 +174,15 @@ func (p *Program) Run(ctx context.Context) error {
 		})
 	}
 	g.Go(func() error { p.refresh(ctx); return nil })
-	g.Go(func() error { p.look(ctx); return nil })
+	g.Go(func() error { return p.look(ctx) })
 	if p.listener != nil {
 		g.Go(func() error { return web.Serve(ctx, p.listener, p.Handler()) })
 	}
 	return g.Wait()
 }
+
+// resends says whether acknowledgements in doubt are sent again.
+func (p *Program) resends() bool { return p.cfg.Sending.Doubt.Acknowledgements != "hold" }
 
 // refresh composes acknowledgements anew that have waited past their promise.
 func (p *Program) refresh(ctx context.Context) {
@@ -203,9 +207,10 @@ func (p *Program) refresh(ctx context.Context) {
 	}
 }
 
-// look wakes the outboxes from time to time: `deliveries retry` is another
-// process, which can only write to the database.
-func (p *Program) look(ctx context.Context) {
+// look wakes the outboxes from time to time, because `deliveries retry` is
+// another process, which can only write to the database; and it holds on to the
+// lock that makes this the database's one daemon. Its error ends the program.
+func (p *Program) look(ctx context.Context) error {
 	tick := time.NewTicker(p.lookEvery)
 	defer tick.Stop()
 	for {
@@ -213,7 +218,11 @@ func (p *Program) look(ctx context.Context) {
 		case <-tick.C:
 			p.wake()
 		case <-ctx.Done():
-			return
+			return nil
+		}
+		// A server that cannot be asked is waited for; Health tells of it.
+		if err := p.db.KeepLock(ctx); errors.Is(err, store.ErrLockLost) {
+			return err
 		}
 	}
 }

@@ -31,6 +31,11 @@ func (a *app) serveCommand() *cobra.Command {
 			if p.listener != nil {
 				a.say("returnpost %s watches %s; health at http://%s/healthz", version, strings.Join(cfg.MailboxNames(), ", "), p.listener.Addr())
 			}
+			for i := range cfg.Mailboxes {
+				if mb := &cfg.Mailboxes[i]; mb.Responder.Mode == "observe" {
+					a.say("%s is only observed: what would be acknowledged is recorded, and nothing is sent (responder.mode)", mb.Name)
+				}
+			}
 			return serve(cmd.Context(), p)
 		},
 	}
@@ -57,7 +62,7 @@ func serve(ctx context.Context, p *Program) error {
 	case err := <-done:
 		return err
 	case <-time.After(drainLimit):
-		return fmt.Errorf("not drained after %s; what was on the wire is in doubt and is sent again at the next start", drainLimit)
+		return fmt.Errorf("not drained after %s; what was on the wire is in doubt", drainLimit)
 	}
 }
 
