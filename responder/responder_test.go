@@ -513,3 +513,27 @@ func TestAFaultOfOursSetsTheMessageAside(t *testing.T) {
 		t.Errorf("got %+v", e[0])
 	}
 }
+
+func TestWhoWasOnlyObservedIsAnsweredOnceWeAnswer(t *testing.T) {
+	d := newDesk(t, func(p *Policy) { p.Observe = true })
+	first := note("jane@doe.example", "One", "1@doe.example")
+	again := note("jane@doe.example", "Re: One", "2@doe.example", "In-Reply-To: <1@doe.example>\r\n")
+	third := note("jane@doe.example", "Re: One", "3@doe.example", "In-Reply-To: <1@doe.example>\r\n")
+	e := d.handle(d.fetched(first, again))
+	if e[0].Reason != NewThread || e[1].Reason != FollowUp {
+		t.Errorf("observed: %v, %v", e[0].Reason, e[1].Reason)
+	}
+	d.policy.Observe = false
+	if e := d.handle(d.fetched(third)); !e[0].Acknowledged {
+		t.Errorf("answering: %+v", e[0])
+	}
+	n := 0
+	for p, err := range d.db.Promises(t.Context(), store.PromiseFilter{}) {
+		if n++; err != nil || !p.Told {
+			t.Errorf("%+v, %v", p, err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("%d promises", n)
+	}
+}

@@ -138,7 +138,7 @@ func (in *intake) acknowledge(a *Arrival, box Mailbox) (v Verdict, err error) {
 		}
 	}
 	waits := a.Waits && th.promised != th.round && !again
-	if wants {
+	if wants && a.Ack != nil {
 		th.acknowledged = th.round
 	}
 	if waits {
@@ -219,7 +219,9 @@ func (in *intake) objection(a *Arrival, th *thread, again bool) *objection {
 	if again {
 		return &objection{reasonFollowUp, "the same letter came before"}
 	}
-	if th.spoken() {
+	// In observe mode the promise stands for the acknowledgement that nobody gets: whoever was only observed is still
+	// answered once the mailbox answers.
+	if th.spoken() || a.Ack == nil && th.promised == th.round {
 		return &objection{reasonFollowUp, "the thread has had its acknowledgement"}
 	}
 	if why := in.muted[addressKey(a.From)]; why != "" {
