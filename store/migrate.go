@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed migrations/*.sql
@@ -50,7 +51,7 @@ func (db *DB) migrate(ctx context.Context, from fs.FS) error {
 	if err != nil {
 		return err
 	}
-	conn, err := db.writing.Conn(ctx)
+	conn, err := db.firstConn(ctx)
 	if err != nil {
 		return err
 	}
@@ -68,6 +69,23 @@ func (db *DB) migrate(ctx context.Context, from fs.FS) error {
 			version, len(steps))
 	}
 	return nil
+}
+
+// firstConn opens the database's first connection. Of several processes that open a fresh file at once only one can make it
+// a write-ahead one, and SQLite does not wait for that by itself.
+func (db *DB) firstConn(ctx context.Context) (*sql.Conn, error) {
+	const pause = 20 * time.Millisecond
+	for waited := time.Duration(0); ; waited += pause {
+		conn, err := db.writing.Conn(ctx)
+		if kindOf(err) != busy || waited >= busyWait {
+			return conn, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // schemaVersion is the number of the last migration done; 0: none.
