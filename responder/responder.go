@@ -263,7 +263,7 @@ func (r *Responder) arrival(p *piece, now time.Time) store.Arrival {
 		Seen: now, Internal: f.Internal, Hash: m.Hash, MessageID: m.MessageID, Refs: refs(m),
 		From: d.Author.Key(), FromName: d.Author.Name, Subject: m.Subject, ThreadSubject: message.NormalSubject(m.Subject),
 		Kind: string(d.Kind), Reason: string(d.Reason), Rule: d.Rule, Evidence: d.Evidence, Language: p.language,
-		RuleOf: func(reason string) string { return RuleOf(Reason(reason)) },
+		RuleOf:   func(reason string) string { return RuleOf(Reason(reason)) },
 		MemberID: p.memberID, Acknowledge: d.Acknowledge, Waits: d.Waits, Ack: p.ack,
 	}
 	if d.Waits {
