@@ -107,6 +107,7 @@ type DeliveryRecord struct {
 type DeliveryFilter struct {
 	State   *outbox.State
 	Mailbox string
+	Arrival int64 // the acknowledgement of this arrival
 }
 
 // Deliveries goes through the deliveries, the newest first within each sending.
@@ -121,6 +122,9 @@ func (db *DB) Deliveries(ctx context.Context, filter DeliveryFilter) iter.Seq2[D
 		}
 		if filter.Mailbox != "" {
 			w.and("b.name = %s", filter.Mailbox)
+		}
+		if filter.Arrival != 0 {
+			w.and("b.id IS NOT NULL AND d.recipient = %s", filter.Arrival)
 		}
 		return rows(ctx, db, scanDelivery, `SELECT d.sending, d.recipient, d.state, d.attempts, d.doubted, d.at, d.due, coalesce(b.name, ''),
 				coalesce(a.ack_to, ''), coalesce(a.ack_id, ''), coalesce(a.letter, ''), coalesce(o.code, 0), coalesce(o.status, ''), coalesce(o.words, '')

@@ -73,6 +73,8 @@ type arrivalReport struct {
 	AckTo        string     `json:"acknowledgement_to,omitempty"`
 	AckID        string     `json:"acknowledgement_id,omitempty"`
 	Bytes        int        `json:"bytes,omitempty"` // kept of a broken message
+
+	Delivery *deliveryReport `json:"delivery,omitempty"` // of the acknowledgement; `arrivals show` only
 }
 
 func arrivalJSON(r *store.ArrivalRecord) arrivalReport {
@@ -113,7 +115,17 @@ func (a *app) showArrival(ctx context.Context, cfg *config.Config, db *store.DB,
 		_, err := a.out.Write(r.Raw)
 		return err
 	}
-	return a.line(arrivalJSON(r), func() string {
+	report := arrivalJSON(r)
+	if r.Acknowledged {
+		for d, err := range db.Deliveries(ctx, store.DeliveryFilter{Mailbox: r.Mailbox, Arrival: r.ID}) {
+			if err != nil {
+				return err
+			}
+			delivery := deliveryJSON(&d)
+			report.Delivery = &delivery
+		}
+	}
+	return a.line(report, func() string {
 		s := arrivalLine(r, cfg.Zone()) + fmt.Sprintf("\n       mailbox %s, UID %d, kind %s", r.Mailbox, r.UID, r.Kind)
 		if r.Rule != "" {
 			s += "; rule: " + r.Rule
@@ -123,6 +135,9 @@ func (a *app) showArrival(ctx context.Context, cfg *config.Config, db *store.DB,
 		}
 		if r.AckID != "" {
 			s += fmt.Sprintf("\n       letter %q to %s, Message-ID %s", r.Letter, r.AckTo, r.AckID)
+			if d := report.Delivery; d != nil {
+				s += fmt.Sprintf("\n       delivery %s: %s %s", d.ID, d.State, d.Reason)
+			}
 		}
 		if len(r.Raw) > 0 {
 			s += fmt.Sprintf("\n       %d bytes are kept: `returnpost arrivals show %d --raw`", len(r.Raw), r.ID)
