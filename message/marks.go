@@ -187,7 +187,7 @@ func noAutoReplies(m *Message, _ *part) seen {
 	for _, v := range m.header.all("X-Auto-Response-Suppress") {
 		for word := range strings.FieldsFuncSeq(strings.ToLower(v), func(r rune) bool { return r == ',' || r == ';' || unicode.IsSpace(r) }) {
 			if word == "all" || word == "oof" || word == "autoreply" {
-				return seen{"X-Auto-Response-Suppress", v, "MS-OXCMAIL"}
+				return seen{"X-Auto-Response-Suppress", v, "MS-OXCMAIL §2.1.3.2.20"}
 			}
 		}
 	}
