@@ -167,7 +167,7 @@ func (db *DB) RetryDelivery(ctx context.Context, id string) error {
 		case letters == 0:
 			return refuse("the delivery %s is %s: there is nothing to send again", id, state)
 		}
-		if _, err := t.exec(`UPDATE deliveries SET state = CASE WHEN state = 4 THEN 0 ELSE state END, due = $3, at = $3
+		if _, err := t.exec(`UPDATE deliveries SET state = CASE WHEN state IN (4, 5) THEN 0 ELSE state END, due = $3, at = $3
 			WHERE sending = $1 AND recipient = $2`, sending, recipient, t.now); err != nil {
 			return err
 		}

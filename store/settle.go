@@ -168,6 +168,11 @@ func (db *DB) Recover(ctx context.Context, resend bool) (n int, err error) {
 		if n = int(found); err != nil {
 			return err
 		}
+		if !resend { // also those that a daemon before was to send again
+			if _, err := t.exec(`UPDATE deliveries SET due = NULL WHERE state = 5 AND due IS NOT NULL`); err != nil {
+				return err
+			}
+		}
 		return t.hasten()
 	})
 	return n, err

@@ -457,3 +457,34 @@ func TestListings(t *testing.T) {
 		}
 	})
 }
+
+func TestDoubtThatIsHeldIsLeftToAPerson(t *testing.T) {
+	onBoth(t, func(t *testing.T, l *ledger) {
+		l.box("support")
+		id := l.one(1)
+		claimed, _ := l.settle(1)
+		o := l.outcome(claimed[0], outbox.Doubt)
+		o.Due = l.clock.now().Add(time.Minute) // the daemon was still told to send again
+		l.settle(0, o)
+		next := &ledger{DB: l.another(), t: t, clock: l.clock}
+		if _, err := next.Recover(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		l.clock.turn(time.Hour)
+		if claimed, due := next.settle(5); len(claimed) != 0 || !due.IsZero() {
+			t.Errorf("sent again: %v, %v", claimed, due)
+		}
+		d := all(t, next.Deliveries(t.Context(), DeliveryFilter{}))[0]
+		if err := next.RetryDelivery(t.Context(), d.ID); err != nil {
+			t.Fatal(err)
+		}
+		// What a person asked for survives a restart.
+		last := &ledger{DB: l.another(), t: t, clock: l.clock}
+		if _, err := last.Recover(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+		if claimed, _ := last.settle(5); len(claimed) != 1 || claimed[0].Recipient != id || !claimed[0].Doubted {
+			t.Errorf("claimed %+v", claimed)
+		}
+	})
+}

@@ -66,8 +66,11 @@ func serve(ctx context.Context, p *Program) error {
 	}
 }
 
-// ready waits until all is well for the first time and tells systemd so.
+// ready tells systemd that the daemon runs, and the log when all is well for the
+// first time. A server that is away is waited for: to be restarted over it, with
+// its logins all anew, would help nobody.
 func ready(ctx context.Context, p *Program) {
+	notify(p.log, daemon.SdNotifyReady)
 	tick := time.NewTicker(200 * time.Millisecond)
 	defer tick.Stop()
 	for len(p.Health(ctx)) > 0 {
@@ -78,7 +81,6 @@ func ready(ctx context.Context, p *Program) {
 		}
 	}
 	p.log.Info("every mailbox is watched, the outbox works")
-	notify(p.log, daemon.SdNotifyReady)
 }
 
 func notify(log *slog.Logger, state string) {
