@@ -2,7 +2,9 @@ package mailbox
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -143,5 +145,69 @@ func TestCountsLowerOnlyByItsLooks(t *testing.T) {
 				t.Errorf("arrivals %v, begins %v", got, l.begins)
 			}
 		})
+	}
+}
+
+// unsearching is a connection to a server that knows no UID SEARCH.
+type unsearching struct{ net.Conn }
+
+func (c unsearching) Write(p []byte) (int, error) {
+	return c.Conn.Write(bytes.ReplaceAll(p, []byte("UID SEARCH"), []byte("UID SNATCH")))
+}
+
+// A server that refuses to search is watched all the same after it has counted anew, and what came lately is found by its
+// date, but for what has been there for long.
+func TestRenumberedWithoutSearch(t *testing.T) {
+	for _, lower := range []bool{false, true} {
+		s := startServer(t, mailtest.IMAPOptions{})
+		validity, _, _, err := s.Status(user, "INBOX")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := newLedger()
+		opts := hasty(t)
+		opts.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+			var d net.Dialer
+			c, err := d.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return unsearching{c}, nil
+		}
+		_, stop := watch(t, configOf(s), l, opts)
+		l.waitBegun(t, 1)
+		for n := range 6 {
+			put(t, s, letter(n))
+		}
+		l.waitArrivals(t, 6)
+		stop()
+		if _, err := s.Append(user, "INBOX", letter(100), today.AddDate(0, 0, -10)); err != nil {
+			t.Fatal(err)
+		}
+		put(t, s, letter(101))
+		s.Expunge(user, "INBOX", upTo(5)...) // left: 6, the old one and the one that nobody has seen
+		if !lower {
+			validity = 4711
+		}
+		if err := s.SetUIDValidity(user, "INBOX", validity); err != nil {
+			t.Fatal(err)
+		}
+		w, stop := watch(t, configOf(s), l, opts)
+		l.waitBegun(t, 2)
+		put(t, s, letter(102))
+		l.waitArrivals(t, 9)
+		eventually(t, "health", func() bool { return w.Health() == nil })
+		if got, want := l.uids(), append(upTo(6), 1, 3, 4); !slices.Equal(got, want) {
+			t.Errorf("arrivals %v, want %v", got, want)
+		}
+		for i, f := range l.all() {
+			if f.Renumbered != (i == 6 || i == 7) || f.Fault != "" || f.Internal.IsZero() {
+				t.Errorf("arrival %d, UID %d: renumbered %v, fault %q, %v", i, f.UID, f.Renumbered, f.Fault, f.Internal)
+			}
+		}
+		if !slices.ContainsFunc(s.Commands(), func(c string) bool { return strings.HasPrefix(c, "UID SNATCH") }) {
+			t.Errorf("nothing was searched for: %q", s.Commands())
+		}
+		stop()
 	}
 }

@@ -4,14 +4,17 @@ package mailbox
 // found; one that does it too often is given up, so that those behind it come through.
 type suspects struct {
 	validity uint32
-	strikes  map[uint32]int // by UID; one that is here is fetched alone
-	streak   int            // given up in a row, with nothing got between
+	strikes  map[uint32]strikes // by UID; one that is here is fetched alone
+	streak   int                // given up in a row, with nothing got between
 }
+
+// strikes are a message's failures.
+type strikes struct{ begun, all int } // within its answer; of any kind
 
 // under forgets what was known of messages under another UIDVALIDITY.
 func (s *suspects) under(validity uint32) {
 	if s.validity != validity || s.strikes == nil {
-		*s = suspects{validity: validity, strikes: map[uint32]int{}}
+		*s = suspects{validity: validity, strikes: map[uint32]strikes{}}
 	}
 }
 
@@ -34,23 +37,26 @@ func (s *suspects) next(items []item) int {
 
 func (s *suspects) suspect(items []item) {
 	for _, it := range items {
-		s.strikes[it.uid] += 0
+		s.strikes[it.uid] = s.strikes[it.uid] // there, if with none
 	}
 }
 
 // strike counts a failure that is this message's, and reports whether it is the one too many: the second within its answer,
-// or the fifth if nothing of that had begun, since a server that is restarted breaks off so too. It takes more when several
-// have been given up in a row: the trouble is then probably not theirs but the server's.
+// or the fifth of any kind, since a server that is restarted breaks off before anything of the message has come, and that
+// says little of the message. It takes more when several have been given up in a row: the trouble is then probably not
+// theirs but the server's.
 func (s *suspects) strike(uid uint32, begun bool) (givenUp bool) {
-	s.strikes[uid]++
-	enough := 5
+	n := s.strikes[uid]
+	n.all++
 	if begun {
-		enough = 2
+		n.begun++
 	}
+	s.strikes[uid] = n
+	enoughBegun, enough := 2, 5
 	if s.streak >= 3 {
-		enough = max(enough, 2*s.streak)
+		enoughBegun, enough = max(enoughBegun, 2*s.streak), max(enough, 2*s.streak)
 	}
-	if s.strikes[uid] < enough {
+	if n.begun < enoughBegun && n.all < enough {
 		return false
 	}
 	delete(s.strikes, uid)

@@ -197,6 +197,23 @@ func TestSuspects(t *testing.T) {
 	if !s.strike(5, false) {
 		t.Error("not given up at the fifth strike without an answer")
 	}
+	for n, begun := range []bool{false, true, false} { // restarts, and one within the body
+		if s.strike(7, begun) {
+			t.Errorf("given up after %d strikes, though but one was within its answer", n+1)
+		}
+	}
+	if !s.strike(7, true) {
+		t.Error("not given up at the second strike within its answer, with others between")
+	}
+	s.streak = 0
+	for n, begun := range []bool{true, false, false, false} {
+		if s.strike(8, begun) {
+			t.Errorf("given up after %d strikes, though but one was within its answer", n+1)
+		}
+	}
+	if !s.strike(8, false) {
+		t.Error("not given up at the fifth strike of either kind")
+	}
 	s.streak = 5
 	for n := range 9 {
 		if s.strike(5, true) {

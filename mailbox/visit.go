@@ -105,7 +105,13 @@ func (v *visit) again(ctx context.Context) error {
 	if v.box.messages == 0 {
 		return nil // some servers refuse to search an empty folder
 	}
-	items, err := v.conn.search(&imap.SearchCriteria{Since: since(v.opts.Now(), v.opts.BacklogAge)}, v.box.messages)
+	day := since(v.opts.Now(), v.opts.BacklogAge)
+	items, err := v.conn.search(&imap.SearchCriteria{Since: day}, v.box.messages)
+	var e *imap.Error
+	if errors.As(err, &e) && !passing(e) {
+		v.log.Warn("the server does not search: what came lately is found by listing the whole folder", "why", err)
+		items, err = v.listSince(day)
+	}
 	if err != nil {
 		return err
 	}
@@ -129,6 +135,29 @@ func (v *visit) again(ctx context.Context) error {
 		v.listFailed = 0
 	}
 	return nil
+}
+
+// listSince finds what came since day where the server refuses to search: by the dates of all that was there when the folder
+// was opened. What has no date may be new.
+func (v *visit) listSince(day time.Time) (found []item, err error) {
+	last, width := uint64(v.box.next)-1, uint64(window)
+	for from := uint64(0); from < last; {
+		to := min(from+width, last) // never 0, which would be "*"
+		items, err := v.list(imap.UIDSet{{Start: imap.UID(from + 1), Stop: imap.UID(to)}}, v.box.messages)
+		if err != nil {
+			return nil, err
+		}
+		from = to
+		if width *= 4; len(items) > 0 {
+			width = window
+		}
+		for _, it := range items {
+			if it.known.Internal.IsZero() || !it.known.Internal.Before(day) {
+				found = append(found, it)
+			}
+		}
+	}
+	return found, nil
 }
 
 // window is how many UIDs are looked at in one go when many letters wait, so that their list stays small.
