@@ -148,6 +148,22 @@ func TestCountsLowerOnlyByItsLooks(t *testing.T) {
 	}
 }
 
+func TestHistoryIsHistoryWhateverUIDNextSays(t *testing.T) {
+	s := startServer(t, mailtest.IMAPOptions{})
+	for n := range 3 {
+		put(t, s, letter(n))
+	}
+	s.SetMischief(mailtest.Mischief{LowUIDNext: true})
+	l := newLedger()
+	watch(t, configOf(s), l, hasty(t))
+	l.waitBegun(t, 1)
+	put(t, s, letter(4))
+	l.waitArrivals(t, 1)
+	if got := l.uids(); !slices.Equal(got, []uint32{4}) {
+		t.Errorf("arrivals %v", got)
+	}
+}
+
 // unsearching is a connection to a server that knows no UID SEARCH.
 type unsearching struct{ net.Conn }
 

@@ -90,6 +90,10 @@ func (v *visit) countsLower(p Position) bool {
 }
 
 func (v *visit) begin(ctx context.Context) error {
+	// What is there is history, also where the server tells too low a UIDNEXT. One that does not answer is believed.
+	if next, err := v.conn.findNext(v.box.messages); err == nil {
+		v.box.next = max(v.box.next, next)
+	}
 	p := Position{UIDValidity: v.box.validity, UID: v.box.next - 1}
 	if err := v.cursor.Begin(ctx, v.name, p, v.box.messages); err != nil {
 		return fmt.Errorf("where watching the mailbox %s begins cannot be noted: %w", v.name, err)
