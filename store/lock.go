@@ -61,10 +61,14 @@ func (e lostLock) Unwrap() error { return ErrLockLost }
 
 // daemonLock is PostgreSQL's lock on a connection of its own.
 type daemonLock struct {
-	conn  *sql.Conn
-	pid   int    // of the server's process behind the connection
-	begun string // when that began, for the server's use: a pid may be used again
+	conn *sql.Conn // nil while the lock is not known to be held
+	// tried are the server's processes behind this connection and behind earlier ones, each of which may hold the lock
+	// still: that an answer was lost does not mean that the lock was not given.
+	tried []string
 }
+
+// serverProcess tells a server's process from all others: a pid may be used again. It is NULL for those of other roles.
+const serverProcess = `(pid || ' ' || extract(epoch FROM backend_start))`
 
 // lockPatience is how long a step of keeping the lock may take. It does not hang on a caller's patience: a caller who
 // hangs up must not cost the lock.
@@ -80,14 +84,14 @@ func (db *DB) lockPostgreSQL(ctx context.Context) (release func(), err error) {
 	if db.serving {
 		return nil, db.served()
 	}
-	lock, held, err := db.advisoryLock(ctx)
+	held, _, err := db.advisoryLock(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if !held {
 		return nil, db.served()
 	}
-	db.lock, db.serving = lock, true
+	db.serving = true
 	return func() {
 		db.locking.Lock()
 		defer db.locking.Unlock()
@@ -104,23 +108,53 @@ func (db *DB) dropLock() {
 	}
 }
 
-func (db *DB) advisoryLock(ctx context.Context) (lock daemonLock, held bool, err error) {
-	if lock.conn, err = db.writing.Conn(ctx); err == nil {
-		err = lock.conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtext('returnpost daemon'), hashtext(current_schema())),
-			pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&held, &lock.pid, &lock.begun)
-		if err != nil || !held {
-			discard(lock.conn)
-		}
-	}
+// advisoryLock takes the lock on a new connection. Where it is not to be had, ours tells that it is only a connection of
+// this process that still has it, or had it a moment ago.
+func (db *DB) advisoryLock(ctx context.Context) (held, ours bool, err error) {
+	conn, err := db.writing.Conn(ctx)
 	if err != nil {
-		return daemonLock{}, false, fmt.Errorf("store: take the lock of the database %s: %w", db.name, sentence(err))
+		return false, false, db.noLock(err)
 	}
-	return lock, held, nil
+	defer func() {
+		if !held {
+			discard(conn)
+		}
+	}()
+	var process string
+	err = conn.QueryRowContext(ctx, `SELECT `+serverProcess+` FROM pg_stat_activity WHERE pid = pg_backend_pid()`).Scan(&process)
+	if err != nil {
+		return false, false, db.noLock(err)
+	}
+	// From here on the answer may be lost, and the lock held nevertheless.
+	earlier := db.lock.tried
+	db.lock.tried = append(earlier[:len(earlier):len(earlier)], process)
+	err = conn.QueryRowContext(ctx, `SELECT pg_try_advisory_lock(hashtext('returnpost daemon'), hashtext(current_schema()))`).Scan(&held)
+	if err != nil {
+		return false, false, db.noLock(err)
+	}
+	if held {
+		db.lock = daemonLock{conn, []string{process}}
+		return true, false, nil
+	}
+	db.lock.tried = earlier
+	err = conn.QueryRowContext(ctx, `SELECT coalesce(bool_and(coalesce(`+serverProcess+` = ANY($1), false)), true)
+		FROM pg_locks LEFT JOIN pg_stat_activity USING (pid)
+		WHERE locktype = 'advisory' AND granted AND objsubid = 2 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND classid = hashtext('returnpost daemon')::oid AND objid = hashtext(current_schema())::oid`, earlier).Scan(&ours)
+	if err != nil {
+		return false, false, db.noLock(err)
+	}
+	return false, ours, nil
+}
+
+func (db *DB) noLock(err error) error {
+	return fmt.Errorf("store: take the lock of the database %s: %w", db.name, sentence(err))
 }
 
 // KeepLock looks whether this process is still the one daemon of the database, and is to be called every few seconds by
 // one that holds the lock: a file's lock stays, but PostgreSQL's goes with its connection, and then is taken again. Where
-// another daemon has it by then, the error is ErrLockLost; any other error says that the server could not be asked.
+// another daemon has it by then, the error is ErrLockLost; after any other error, which may be that the server could not
+// be asked or has not ended an old connection yet, it is to be called again.
 func (db *DB) KeepLock(ctx context.Context) error {
 	db.locking.Lock()
 	defer db.locking.Unlock()
@@ -136,21 +170,21 @@ func (db *DB) KeepLock(ctx context.Context) error {
 	}
 	ctx, cancel := patient(ctx)
 	defer cancel()
-	// The server may not have noticed that the old connection is gone: the holder would be this process itself.
-	_, err := db.writing.ExecContext(ctx, `SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2`,
-		db.lock.pid, db.lock.begun)
+	// The server may not have noticed that an old connection is gone: the holder would be this process itself.
+	_, err := db.writing.ExecContext(ctx, `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE `+serverProcess+` = ANY($1)`, db.lock.tried)
 	if err != nil {
-		return fmt.Errorf("store: take the lock of the database %s: %w", db.name, sentence(err))
+		return db.noLock(err)
 	}
-	lock, held, err := db.advisoryLock(ctx)
-	if err != nil {
+	held, ours, err := db.advisoryLock(ctx)
+	switch {
+	case err != nil:
 		return err
+	case held:
+		return nil
+	case ours:
+		return db.noLock(errors.New("an old connection of this process still holds it, and the server is ending that"))
 	}
-	if !held {
-		return lostLock{db.name}
-	}
-	db.lock = lock
-	return nil
+	return lostLock{db.name}
 }
 
 // answers asks the lock's connection for a sign of life.

@@ -1,11 +1,20 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
+	"net"
+	"net/url"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/returnpost/returnpost/e2e/servers"
 )
@@ -16,6 +25,20 @@ func (l *ledger) loseLock() {
 	if _, err := l.readers.Exec(`SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted
 		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
 		l.t.Fatal(err)
+	}
+}
+
+// keepsLock asks until the lock is held: the server takes a moment to end an old connection.
+func keepsLock(t *testing.T, db *DB) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := db.KeepLock(t.Context())
+		if err == nil {
+			return
+		}
+		if errors.Is(err, ErrLockLost) || time.Now().After(end) {
+			t.Fatal(err)
+		}
 	}
 }
 
@@ -79,9 +102,110 @@ func TestALockOfOurOwnThatTheServerHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.cut()
-	if err := l.KeepLock(t.Context()); err != nil {
-		t.Error(err)
+	keepsLock(t, l.DB)
+	if _, err := l.another().Lock(t.Context()); err == nil {
+		t.Error("two daemons")
 	}
+}
+
+// TestALockOfOurOwnThatTheServerIsSlowToEnd is not another daemon's.
+func TestALockOfOurOwnThatTheServerIsSlowToEnd(t *testing.T) {
+	l, w := overWire(t)
+	if _, err := l.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	pid, _, _ := strings.Cut(l.lock.tried[0], " ")
+	n, err := strconv.Atoi(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(n, syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goOn := sync.OnceFunc(func() { syscall.Kill(n, syscall.SIGCONT) })
+	t.Cleanup(goOn)
+	w.cut()
+	for range 2 {
+		if err := l.KeepLock(t.Context()); err == nil || errors.Is(err, ErrLockLost) {
+			t.Error(err)
+		}
+	}
+	goOn()
+	keepsLock(t, l.DB)
+}
+
+// TestALockWhoseAnswerWasLost: the server gave it, to a connection that is gone.
+func TestALockWhoseAnswerWasLost(t *testing.T) {
+	l, w := overWire(t)
+	address, err := url.Parse(l.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gate, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { gate.Close() })
+	var spoil atomic.Bool
+	to := address.Host
+	go func() {
+		for {
+			client, err := gate.Accept()
+			if err != nil {
+				return
+			}
+			server, err := net.Dial("tcp", to)
+			if err != nil {
+				client.Close()
+				return
+			}
+			go func() {
+				defer server.Close()
+				buffer := make([]byte, 1<<16)
+				for prepared := false; ; {
+					n, err := client.Read(buffer)
+					if err != nil {
+						return
+					}
+					if prepared && spoil.CompareAndSwap(true, false) {
+						w.armed.Store(true)
+					}
+					prepared = bytes.Contains(buffer[:n], []byte("pg_try_advisory_lock"))
+					server.Write(buffer[:n])
+				}
+			}()
+			go func() {
+				defer client.Close()
+				io.Copy(client, server)
+			}()
+		}
+	}()
+	address.Host = gate.Addr().String()
+	db, err := Open(t.Context(), address.String(), Options{Now: l.clock.now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	if _, err := db.Lock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	l.loseLock()
+	spoil.Store(true)
+	if err := db.KeepLock(t.Context()); err == nil || errors.Is(err, ErrLockLost) || spoil.Load() {
+		t.Fatal(err, spoil.Load())
+	}
+	for { // the lost request may be on its way still
+		var held bool
+		if err := l.readers.QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
+			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&held); err != nil {
+			t.Fatal(err)
+		}
+		if held {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	keepsLock(t, db)
 	if _, err := l.another().Lock(t.Context()); err == nil {
 		t.Error("two daemons")
 	}
