@@ -37,7 +37,9 @@ func (s *suspects) next(items []item) int {
 
 func (s *suspects) suspect(items []item) {
 	for _, it := range items {
-		s.strikes[it.uid] = s.strikes[it.uid] // there, if with none
+		if _, known := s.strikes[it.uid]; !known {
+			s.strikes[it.uid] = strikes{}
+		}
 	}
 }
 
