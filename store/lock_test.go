@@ -28,18 +28,30 @@ func (l *ledger) loseLock() {
 	}
 }
 
-// keepsLock asks until the lock is held: the server takes a moment to end an old connection.
-func keepsLock(t *testing.T, db *DB) {
+// eventually asks until the answer is yes; the server takes a moment to notice and to end an old connection.
+func eventually(t *testing.T, what string, yes func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
-		err := db.KeepLock(t.Context())
-		if err == nil {
-			return
-		}
-		if errors.Is(err, ErrLockLost) || time.Now().After(end) {
-			t.Fatal(err)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.After(10 * time.Second); !yes(); {
+		select {
+		case <-tick.C:
+		case <-end:
+			t.Fatal("after ten seconds still not: " + what)
 		}
 	}
+}
+
+// keepsLock asks until the lock is held.
+func keepsLock(t *testing.T, db *DB) {
+	t.Helper()
+	eventually(t, "the lock is held", func() bool {
+		err := db.KeepLock(t.Context())
+		if errors.Is(err, ErrLockLost) {
+			t.Fatal(err)
+		}
+		return err == nil
+	})
 }
 
 // TestALostLockIsTakenAgain, and nobody else gets in.
@@ -194,17 +206,13 @@ func TestALockWhoseAnswerWasLost(t *testing.T) {
 	if err := db.KeepLock(t.Context()); err == nil || errors.Is(err, ErrLockLost) || spoil.Load() {
 		t.Fatal(err, spoil.Load())
 	}
-	for { // the lost request may be on its way still
-		var held bool
+	eventually(t, "the lost request has reached the server", func() (held bool) {
 		if err := l.readers.QueryRow(`SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))`).Scan(&held); err != nil {
 			t.Fatal(err)
 		}
-		if held {
-			break
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		return held
+	})
 	keepsLock(t, db)
 	if _, err := l.another().Lock(t.Context()); err == nil {
 		t.Error("two daemons")
