@@ -59,8 +59,10 @@ func (v *visit) resume(ctx context.Context) error {
 	}
 	switch {
 	case p == Position{}:
+		v.raiseNext()
 		return v.begin(ctx)
 	case p.UIDValidity != v.box.validity:
+		v.raiseNext()
 		v.log.Warn("UIDVALIDITY changed: what came lately is gone through again", "was", p.UIDValidity, "is", v.box.validity)
 	case v.countsLower(p):
 		v.log.Warn("the server counts lower than before under the same UIDVALIDITY (was the folder restored, or another configured?): what came lately is gone through again",
@@ -82,18 +84,20 @@ func (v *visit) countsLower(p Position) bool {
 	if p.UID < v.box.next || !v.box.told {
 		return false
 	}
-	// Some tell a UIDNEXT below what they hold. If there is no answer, the next command will not have one either.
-	if next, err := v.conn.findNext(v.box.messages); err == nil {
-		v.box.next = max(v.box.next, next)
-	}
+	v.raiseNext()
 	return p.UID >= v.box.next
 }
 
-func (v *visit) begin(ctx context.Context) error {
-	// What is there is history, also where the server tells too low a UIDNEXT. One that does not answer is believed.
+// raiseNext mends a UIDNEXT that is below what the folder holds; a server that does not answer is believed. It goes by the
+// last message's number, so it comes right after the folder was opened: later, numbers may have moved up by an expunge, and
+// a letter that has just come would pass for one that was there (RFC 9051 §7.5.1 keeps them still for this one command).
+func (v *visit) raiseNext() {
 	if next, err := v.conn.findNext(v.box.messages); err == nil {
 		v.box.next = max(v.box.next, next)
 	}
+}
+
+func (v *visit) begin(ctx context.Context) error {
 	p := Position{UIDValidity: v.box.validity, UID: v.box.next - 1}
 	if err := v.cursor.Begin(ctx, v.name, p, v.box.messages); err != nil {
 		return fmt.Errorf("where watching the mailbox %s begins cannot be noted: %w", v.name, err)
